@@ -1,0 +1,3 @@
+"""mnbench: which network, in which runtime and precision, is fastest on this CPU, at what accuracy, and how sure is that?"""
+
+__version__ = "0.1.0"

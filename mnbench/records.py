@@ -1,0 +1,323 @@
+"""The central types: frozen records that every layer shares.
+
+Standard library only, so that anything may import them. Names carry their unit. All times are integer nanoseconds read from
+one monotonic clock unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SCHEMA_VERSION = 1
+"""Version of run.json. A reader refuses any other version rather than guess."""
+
+
+class Format(StrEnum):
+    """What a file on disk is, and therefore which backends can open it."""
+
+    ONNX = "onnx"
+    OPENVINO_IR = "openvino-ir"
+    TORCH_STATE = "torch-state"
+    NONE = "none"
+
+
+class Verdict(StrEnum):
+    """What a comparison lets one say. `ratio` below 1 is faster than the baseline."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """Where a published figure stands."""
+
+    key: str
+    title: str
+    year: int
+    url: str
+    locator: str = ""
+
+    @property
+    def short(self) -> str:
+        return f"{self.key}, {self.locator}" if self.locator else self.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A published count (parameters, multiply-adds) with its source."""
+
+    value: float
+    source: Citation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedLatency:
+    """A published latency: never reproduced as milliseconds, only as a ratio to another row of the same source."""
+
+    latency_ms: float
+    device: str
+    source: Citation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A published accuracy. It belongs to one set of weights at one resolution, and to its source."""
+
+    dataset: str
+    resolution: int
+    top1_pct: float
+    top5_pct: float | None
+    source: Citation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """One network of the catalog. Every tuple of published figures has its headline first; the others disagree, and stay."""
+
+    name: str
+    family: str
+    build: str
+    """`module:function` that returns the torch module; called with `arguments`."""
+    arguments: Mapping[str, float | int | str]
+    input_chw: tuple[int, int, int]
+    params: tuple[Published, ...] = ()
+    madds: tuple[Published, ...] = ()
+    latency: tuple[PublishedLatency, ...] = ()
+    accuracy: tuple[Accuracy, ...] = ()
+    weights: str | None = None
+    license: str = ""
+
+    @property
+    def resolution(self) -> int:
+        return self.input_chw[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSpec:
+    """Everything that decides an artefact's content. Equal specs give equal cache keys."""
+
+    model: str
+    precision: str
+    batch: int
+    opset: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One exported file, and how far its outputs are from torch's on the stored feed."""
+
+    spec: ExportSpec
+    format: Format
+    path: str
+    """Main file, relative to the cache folder (OpenVINO's weights lie beside it)."""
+    sha256: Mapping[str, str]
+    """Digest of each file of the artefact, by name relative to the cache folder."""
+    size_bytes: int
+    exporter: str
+    max_abs_error: float
+    max_rel_error: float
+    """max |y - y_torch| / max |y_torch| over the stored feed."""
+    feed_path: str
+    """.npz beside it with the arrays `input` and `output` (torch's answer)."""
+    params: int
+    madds: int
+    uncounted: tuple[str, ...] = ()
+    """Operators the MAdds counter met and cannot count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The identity of a measurement."""
+
+    model: str
+    backend: str
+    precision: str = "fp32"
+    batch: int = 1
+    threads: int = 1
+
+    @property
+    def id(self) -> str:
+        return f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleRule:
+    """When the transient at the start of a round counts as over.
+
+    Two neighbouring windows of `window` inferences are compared; the round has settled when the later median is no more than
+    `tolerance_pct` below the earlier one. `max_ms` caps the wait; a round that hits it is marked.
+    """
+
+    window: int = 8
+    tolerance_pct: float = 1.0
+    min_ms: float = 60.0
+    max_ms: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be measured, in which order rule, on which CPUs, and when to stop."""
+
+    cases: tuple[Case, ...]
+    baseline: str
+    """Model whose case in the same backend, precision, batch and threads is the denominator of `ratio`."""
+    launches: int
+    """Most launches per case. Fewer are made when the budget ends first."""
+    rounds_per_launch: int = 2
+    round_target_ms: float = 250.0
+    settle: SettleRule = field(default_factory=SettleRule)
+    cpus: tuple[int, ...]
+    seed: int = 0
+    budget_s: float = 90.0
+    target_ci_pct: float | None = None
+    timeout_s: float = 120.0
+    level: float = 0.95
+    equivalence_pct: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One uninterrupted block of inferences, with what the kernel saw meanwhile."""
+
+    index: int
+    """Position of this round within its launch, from 0."""
+    order: int
+    """Position of this round within the whole run, from 0: the order in which rounds really took place."""
+    started_ns: int
+    """Monotonic clock at the first inference, relative to the start of the run."""
+    settle_ns: tuple[int, ...]
+    """Latencies while the transient lasted (of round 0: the warm-up). Kept, never used in a steady figure."""
+    latencies_ns: tuple[int, ...]
+    settled: bool
+    wall_ns: int
+    """Duration of the measured part."""
+    cpu_ns: int
+    """CPU time of the worker process (all threads) in the measured part."""
+    idle_cpu_ns: int
+    """CPU time the worker used while it waited for this round: must be next to nothing."""
+    voluntary_switches: int
+    involuntary_switches: int
+    run_queue_wait_ns: int
+    steal_ns: int
+    """Time stolen by the hypervisor from the measured CPUs."""
+    foreign_cpu_ns: int
+    """CPU time on the measured CPUs that was not this worker's."""
+    pressure_us: int | None
+    """Growth of `some` CPU pressure of the system, where the kernel tells it."""
+    throttled_ns: int | None
+    """Growth of the cgroup's throttled time, where there is a quota."""
+    disturbances: tuple[str, ...] = ()
+    """Why the round is not used; empty for a good round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """What one launch of one case yielded."""
+
+    case: Case
+    launch: int
+    effective: Mapping[str, str]
+    """Settings as the runtime states them: read back, not requested."""
+    import_ns: int
+    """Time to import the runtime."""
+    load_ns: int
+    """Time from the file on disk to a session that can run."""
+    first_ns: int
+    """Latency of the very first inference."""
+    max_abs_error: float | None
+    """Largest absolute difference between this session's outputs and torch's; None for a backend that has no outputs."""
+    max_rel_error: float | None
+    rounds: tuple[Round, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFailure:
+    """A launch that gave no usable figures, and why."""
+
+    case: Case
+    launch: int
+    reason: str
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number and its interval. There is no Estimate without one: where the data do not carry an interval, use None."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+
+    @property
+    def half_width_pct(self) -> float:
+        """Half the width of the interval in per cent of the value."""
+        return 50.0 * (self.high - self.low) / self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One case against another. `ratio` is case over baseline: 1.5 means the case takes 1.5 times as long."""
+
+    case: Case
+    baseline: Case
+    ratio: Estimate | None
+    p_adjusted: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caveat:
+    """A warning as data: terminal, CSV and HTML all show it."""
+
+    code: str
+    subject: str
+    observed: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The host a run was measured on."""
+
+    cpu_model: str
+    isa: tuple[str, ...]
+    logical_cpus: int
+    physical_cores: int
+    affinity: tuple[int, ...]
+    cpu_budget: int
+    """Most threads this process may keep busy: min(affinity, cpuset, cgroup quota, physical cores)."""
+    cpu_budget_reason: str
+    memory_bytes: int
+    virtualisation: str | None
+    governor: str | None
+    kernel: str
+    python: str
+    packages: Mapping[str, str]
+    variables: Mapping[str, str]
+    """Environment variables that steer threads, ISA or precision, as set when the run began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of a plan: all that its directory holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    started_utc: str
+    finished: bool
+    measuring_s: float
+    environment: Environment
+    plan: Plan
+    models: tuple[ModelCard, ...]
+    artifacts: tuple[Artifact, ...]
+    samples: tuple[Samples, ...] = ()
+    failures: tuple[LaunchFailure, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
