@@ -321,3 +321,33 @@ class Run:
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """What the raw samples of one case say. Derived by `mnbench.stats.analyse`, never stored as truth."""
+
+    case: Case
+    latency_ns: Estimate | None
+    """Steady latency; None with fewer than two usable launches."""
+    p90_ns: float | None
+    """None below 64 samples, as for the other percentiles' own minimum (see docs/methodology.md)."""
+    p99_ns: float | None
+    launches: int
+    """Usable launches."""
+    samples: int
+    """Usable samples."""
+    vs_baseline: Comparison | None
+    """None for the baseline itself, and where the baseline was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Everything the reports show that is not in the raw files."""
+
+    results: tuple[CaseResult, ...]
+    """In the order of the plan's cases."""
+    between_backends: tuple[Comparison, ...]
+    """Per network: each backend against the first one named in the plan."""
+    caveats: tuple[Caveat, ...]
+    """The run's own caveats and those the analysis adds."""
