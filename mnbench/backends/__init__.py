@@ -1,0 +1,137 @@
+"""Runtimes behind two small protocols, found by name in one literal table.
+
+A backend opens an artefact; a session runs it. Neither reads a clock: that is `mnbench.measure`'s alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
+from mnbench.records import Artifact, Format
+
+ENTRY_POINT_GROUP = "mnbench.backends"
+
+BUILT_IN: Mapping[str, str] = {
+    "ort": "mnbench.backends.ort:OrtBackend",
+    "openvino": "mnbench.backends.openvino:OpenVinoBackend",
+    "torch": "mnbench.backends.torch:TorchBackend",
+    "null": "mnbench.backends.null:NullBackend",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """The input every backend is given, and torch's answer to it.
+
+    `input` has shape (batch, channels, height, width), `output` (batch, classes); both float32 and C-contiguous.
+    """
+
+    input: NDArray[np.float32]
+    output: NDArray[np.float32]
+
+    @classmethod
+    def load(cls, path: Path) -> Feed:
+        with np.load(path) as arrays:
+            return cls(input=np.ascontiguousarray(arrays["input"]), output=np.ascontiguousarray(arrays["output"]))
+
+
+class Session(Protocol):
+    """One opened model with its input and output bound."""
+
+    def run(self) -> None:
+        """Do one inference on the bound input. Nothing else: this is the timed call."""
+
+    def outputs(self) -> Sequence[NDArray[Any]]:
+        """Return the outputs of the last `run`; empty for a session that computes nothing."""
+
+    def effective(self) -> Mapping[str, str]:
+        """Return the settings read back from the runtime: at least `threads`, `streams`, `precision`, `version`."""
+
+    def close(self) -> None:
+        """Release the model. The session cannot run afterwards."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A runtime that can open one format of artefact."""
+
+    name: str
+    format: Format
+    packages: tuple[str, ...]
+    """Distributions whose versions identify this runtime."""
+    precisions: tuple[str, ...]
+    """Precisions that can be requested."""
+    environment: Mapping[str, str]
+    """Variables a worker must have before the runtime is imported; `{threads}` stands for the thread count."""
+
+    def missing(self) -> str | None:
+        """Return None, or the sentence that says how to install what is missing. Imports nothing."""
+
+    def load_runtime(self) -> None:
+        """Import the runtime, so that its cost can be told from that of opening a model."""
+
+    def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> Session:
+        """Open `artifact` (a path relative to `root`) with `feed.input` bound.
+
+        Raises UsageError for a precision the backend does not know.
+        """
+
+
+def names() -> tuple[str, ...]:
+    """Names of all backends: the built-in ones, then those other packages add."""
+    return tuple(dict.fromkeys([*BUILT_IN, *(entry.name for entry in _entry_points())]))
+
+
+def get(name: str) -> Backend:
+    """Return the backend called `name` without importing its runtime. Raises UnknownNameError."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)()  # type: ignore[no-any-return]
+    for entry in _entry_points():
+        if entry.name == name:
+            return entry.load()()  # type: ignore[no-any-return]
+    raise UnknownNameError("backend", name, names())
+
+
+def require(name: str, precision: str) -> Backend:
+    """Return a backend that is installed and can run `precision`. Raises UnknownNameError, MissingPackageError, UsageError."""
+    backend = get(name)
+    if sentence := backend.missing():
+        raise MissingPackageError(sentence)
+    if precision not in backend.precisions:
+        raise UsageError(
+            f"backend {name!r} cannot run precision {precision!r}; it can run {', '.join(backend.precisions)}."
+        )
+    return backend
+
+
+def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:
+    """Return None when `module` can be imported, else how to install it. Looks for the module, does not import it."""
+    if importlib.util.find_spec(module) is not None:
+        return None
+    return f"backend {backend!r} needs the package {package}: pip install 'mnbench[{extra}]'."
+
+
+def check_effective(requested: Mapping[str, str], effective: Mapping[str, str]) -> None:
+    """Raise WorkerError unless every requested setting was read back as requested.
+
+    A label that does not match what ran is an error, not a footnote (METHOD, fact 3: "fp32" that ran in bf16).
+    """
+    for key, wanted in requested.items():
+        got = effective.get(key)
+        if got != wanted:
+            told = "does not say" if got is None else f"says {got!r}"
+            raise WorkerError(f"{key} {wanted!r} was requested, but the runtime {told}; the figures would be mislabelled.")
+
+
+def _entry_points() -> Iterator[importlib.metadata.EntryPoint]:
+    yield from importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)

@@ -1,0 +1,12 @@
+"""torch → files that runtimes open, each checked against torch, kept in a content-addressed cache.
+
+    torch state + feed ──▶ ONNX ──▶ OpenVINO IR
+
+One exporter per format, found in one literal table. A format's exporter may ask for another format first.
+"""
+
+from __future__ import annotations
+
+from mnbench.export.cache import ensure, ensure_all, lookup
+
+__all__ = ["ensure", "ensure_all", "lookup"]

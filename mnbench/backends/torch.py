@@ -1,0 +1,81 @@
+"""PyTorch in eager mode: the reference that every other backend's outputs are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mnbench.backends import Feed, missing_sentence
+from mnbench.errors import WorkerError
+from mnbench.records import Artifact, Format
+
+_PRECISION_OF_DTYPE = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}
+
+
+class TorchSession:
+    """An eager module in inference mode."""
+
+    def __init__(self, path: Path, model: str, feed: Feed, *, threads: int) -> None:
+        import torch
+
+        from mnbench import catalog, zoo
+
+        torch.set_num_threads(threads)
+        self._module = zoo.build(catalog.card(model), state=torch.load(path, weights_only=True))
+        self._input = torch.from_numpy(feed.input)
+        self._output = torch.empty(0)
+        # Held open for the session's life: entering it in `run` would be timed.
+        self._guard = torch.inference_mode()
+        self._guard.__enter__()
+
+    def run(self) -> None:
+        self._output = self._module(self._input)
+
+    def outputs(self) -> Sequence[NDArray[Any]]:
+        return (self._output.numpy(),)
+
+    def effective(self) -> Mapping[str, str]:
+        import torch
+
+        kinds = {_PRECISION_OF_DTYPE.get(str(p.dtype), str(p.dtype)) for p in self._module.parameters()}
+        if torch.get_float32_matmul_precision() != "highest":
+            kinds = {f"fp32 matmul at {torch.get_float32_matmul_precision()}"}
+        return {
+            "threads": str(torch.get_num_threads()),
+            "streams": "1",
+            "precision": "+".join(sorted(kinds)),
+            "version": torch.__version__,
+            "isa": torch.backends.cpu.get_cpu_capability(),
+            "mkldnn": str(torch.backends.mkldnn.is_available()),
+        }
+
+    def close(self) -> None:
+        self._guard.__exit__(None, None, None)
+        del self._module
+
+
+class TorchBackend:
+    name = "torch"
+    format = Format.TORCH_STATE
+    packages: tuple[str, ...] = ("torch",)
+    precisions: tuple[str, ...] = ("fp32",)
+    # libgomp spins for a while after each parallel region unless told to sleep (METHOD, fact 5).
+    environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}", "MKL_NUM_THREADS": "{threads}", "OMP_WAIT_POLICY": "passive"}
+
+    def missing(self) -> str | None:
+        return missing_sentence(self.name, "torch", "torch", "torch")
+
+    def load_runtime(self) -> None:
+        import torch
+
+        torch.set_grad_enabled(False)
+
+    def open(
+        self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
+    ) -> TorchSession:
+        if artifact is None or feed is None:
+            raise WorkerError("backend 'torch' needs a state dict and an input.")
+        return TorchSession(root / artifact.path, artifact.spec.model, feed, threads=threads)

@@ -1,0 +1,228 @@
+"""The command line: arguments in, exit codes out. Everything else is imported when its command runs, so that --help is quick.
+
+Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 something failed (a case, the disk,
+a run that cannot be read), 2 the request cannot be met, 128 + the signal's number for an interrupted run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import mnbench
+from mnbench.errors import MnbenchError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from mnbench.compare import Request
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.command(options))
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except MnbenchError as error:
+        return _complain(error, FAILED)
+    except BrokenPipeError:  # `mnbench list models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return _complain("interrupted.", 128 + 2)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from mnbench import compare, store
+    from mnbench.report.progress import listener
+
+    directory = None
+    with listener(quiet=options.quiet) as progress:
+        try:
+            if options.resume:
+                directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
+            else:
+                directory = compare.run(_request(options), progress)
+        except compare.Interrupted as interrupted:
+            progress.close()
+            _publish(interrupted.directory, options)
+            _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
+            return 128 + interrupted.signal
+    run = _publish(directory, options)
+    return FAILED if run.failures else DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    from mnbench import store
+
+    _publish(store.resolve(options.run, options.out), options)
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    from mnbench import catalog, store
+    from mnbench.report import listing
+
+    if options.what == "models":
+        listing.models(catalog.names(), as_json=options.json)
+    elif options.what == "backends":
+        listing.backends(_backend_rows(), as_json=options.json)
+    elif options.what == "runs":
+        listing.runs([store.describe(path) for path in store.run_directories(options.out)], as_json=options.json)
+    else:
+        raise UnknownNameError("list", options.what, ("models", "backends", "runs"))
+    return DONE
+
+
+def _readme(options: argparse.Namespace) -> int:
+    from mnbench import readme
+
+    stale = readme.update(options.file, options.reference, check=options.check)
+    if options.check and stale:
+        return _complain(f"{options.file} is not current: {', '.join(stale)}. Run: mnbench readme {options.file}", FAILED)
+    return DONE
+
+
+def _publish(directory: Path, options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """Rebuild every derived file of a run and print its results; return the run."""
+    from mnbench import report, stats, store
+
+    run = store.load(directory)
+    analysis = stats.analyse(run)
+    report.write_all(run, analysis, directory)
+    if options.json:
+        from mnbench.report.json_text import to_json
+
+        print(to_json(run, analysis))
+    elif not options.quiet:
+        from mnbench.report.terminal import print_report
+
+        print_report(run, analysis, directory)
+    else:
+        print(directory)
+    return run
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from mnbench.compare import Request
+    from mnbench.environment import parse_cpus
+
+    return Request(
+        models=tuple(options.models or ()),
+        suite=options.suite,
+        backends=tuple(options.backends),
+        precisions=tuple(options.precision),
+        batch=options.batch,
+        threads=options.threads,
+        cpus=parse_cpus(options.cpus) if options.cpus else None,
+        launches=options.launches,
+        budget_s=options.budget,
+        seed=options.seed,
+        baseline=options.baseline,
+        timeout_s=options.timeout,
+        out=options.out,
+        cache=options.cache,
+    )
+
+
+def _backend_rows() -> list[tuple[str, str, str, str]]:
+    """Return (name, versions, precisions, what is missing) of every backend."""
+    from mnbench import backends
+    from mnbench.environment import package_version
+
+    rows = []
+    for name in backends.names():
+        backend = backends.get(name)
+        versions = ", ".join(f"{package} {package_version(package) or '–'}" for package in backend.packages)
+        rows.append((name, versions, " ".join(backend.precisions), backend.missing() or ""))
+    return rows
+
+
+def _complain(message: object, code: int) -> int:
+    print(f"mnbench: {message}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in the arguments as any other usage error, with the nearest command or option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}{self._hint(message)}. See: {self.prog} --help")
+
+    def _hint(self, message: str) -> str:
+        known = [name for action in self._actions for name in action.option_strings]
+        known += [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
+        words = message.replace("'", " ").replace(":", " ").split()
+        for word in words:
+            near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.6)
+            if near and word not in known and (word.startswith("-") or "invalid choice" in message):
+                return f"; did you mean {near[0]!r}?"
+        return ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mnbench", description=mnbench.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"mnbench {mnbench.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_compare(commands.add_parser("compare", help="measure networks in several runtimes", allow_abbrev=False))
+    report = commands.add_parser("report", help="rebuild the tables and plots of a run from its raw files")
+    report.add_argument("run", metavar="RUN", help="a run directory, or its name below --out")
+    _add_output(report)
+    report.set_defaults(command=_report)
+    listing = commands.add_parser("list", help="list models, backends or runs")
+    listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
+    _add_output(listing)
+    listing.set_defaults(command=_list)
+    readme = commands.add_parser("readme", help="fill a Markdown file's tables from the committed reference run")
+    readme.add_argument("file", type=Path, metavar="FILE")
+    readme.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")
+    readme.add_argument("--reference", type=Path, default=Path("results/reference"), metavar="DIR")
+    readme.set_defaults(command=_readme)
+    return parser
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid or v2-grid")
+    what.add_argument("--models", nargs="+", metavar="MODEL", help="networks, instead of a suite; see: mnbench list models")
+    what.add_argument(
+        "--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino"
+    )
+    what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
+    what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
+    what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
+    what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
+    how = parser.add_argument_group("how to measure")
+    how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
+    how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 10, as the budget allows)")
+    how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
+    how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
+    how.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own plan")
+    how.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(os.environ.get("MNBENCH_CACHE", "models")),
+        metavar="DIR",
+        help="exported files (default: models, or $MNBENCH_CACHE)",
+    )
+    _add_output(parser)
+    parser.set_defaults(command=_compare)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="runs (default: results)")
+    output.add_argument("--json", action="store_true", help="print JSON on standard output")
+    output.add_argument("--quiet", action="store_true", help="no progress; print only the run directory")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

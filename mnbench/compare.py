@@ -1,0 +1,279 @@
+"""The main use case: plan, export, measure, store. Reads as a recipe; each step is one layer's work."""
+
+from __future__ import annotations
+
+import datetime
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mnbench import backends, catalog, environment, store
+from mnbench.errors import UsageError
+from mnbench.export import ensure_all
+from mnbench.measure import Already, Progress, conduct
+from mnbench.records import Artifact, Case, Caveat, Environment, ExportSpec, Format, Plan, Run
+
+OPSET = 18
+"""The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
+DEFAULT_SUITE = "v2-table"
+DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
+DEFAULT_BACKENDS = ("ort", "openvino")
+NULL_MODEL = "none"
+MOST_LAUNCHES = 10
+FEWEST_LAUNCHES = 5
+"""Launches that a round's length is chosen for, when the budget is tight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for, names not yet checked."""
+
+    models: tuple[str, ...] = ()
+    suite: str = DEFAULT_SUITE
+    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    precisions: tuple[str, ...] = ("fp32",)
+    batch: int = 1
+    threads: int = 1
+    cpus: tuple[int, ...] | None = None
+    launches: int | None = None
+    budget_s: float = 90.0
+    seed: int = 0
+    baseline: str | None = None
+    timeout_s: float = 120.0
+    out: Path = field(default_factory=lambda: Path("results"))
+    cache: Path = field(default_factory=lambda: Path("models"))
+
+
+class Listener(Protocol):
+    """Who wants to know how far the work is."""
+
+    def exporting(self, models: Sequence[str]) -> None: ...
+
+    def exported(self, model: str) -> None: ...
+
+    def measuring(self, progress: Progress) -> None: ...
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the run, and it is kept
+    """A run ended by the user or by SIGTERM; everything measured is in `directory`."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        super().__init__(f"interrupted; what was measured is in {directory}")
+        self.directory = directory
+        self.signal = number
+
+
+def plan(request: Request) -> Plan:
+    """Return the plan of a request.
+
+    Raises UnknownNameError, MissingPackageError or UsageError for anything that cannot be measured here, before any work is done.
+    """
+    models = models_of(request)
+    for name in request.backends:
+        for precision in request.precisions:
+            backends.require(name, precision)
+    _check_numbers(request)
+    cases = tuple(
+        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads)
+        for model in models
+        for backend in dict.fromkeys(request.backends)
+        for precision in dict.fromkeys(request.precisions)
+        if backend != "null"
+    )
+    null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
+    cpus = environment.choose_cpus(request.threads, request.cpus)
+    rounds, round_ms = round_shape(request.budget_s, len(cases) + 1)
+    return Plan(
+        cases=(*cases, null),
+        baseline=_baseline(request, models),
+        launches=request.launches or MOST_LAUNCHES,
+        rounds_per_launch=rounds,
+        round_target_ms=round_ms,
+        cpus=cpus,
+        seed=request.seed,
+        budget_s=request.budget_s,
+        timeout_s=request.timeout_s,
+    )
+
+
+def models_of(request: Request) -> tuple[str, ...]:
+    """Return the names of the networks asked for, each once. Raises UnknownNameError."""
+    if not request.models:
+        return catalog.suite(request.suite)
+    return tuple(dict.fromkeys(catalog.card(name).name for name in request.models))
+
+
+def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
+    """Return (rounds per launch, milliseconds per round) that let the budget hold about five launches of every case.
+
+    A launch costs about 0.5 s before its first round (start, import, open, settle): with little time, fewer and shorter
+    rounds are given up before launches are, because launches are what the interval is computed over.
+    """
+    per_launch_s = budget_s / (cases * FEWEST_LAUNCHES)
+    if per_launch_s >= 1.2:
+        return 2, 250.0
+    if per_launch_s >= 0.9:
+        return 1, 250.0
+    return 1, 100.0
+
+
+def run(request: Request, listener: Listener) -> Path:
+    """Plan, export, measure and store; return the run directory.
+
+    Raises MnbenchError of the failing step, and Interrupted when the user ends the measuring.
+    """
+    the_plan = plan(request)
+    started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    directory = store.create_directory(request.out, started_utc)
+    try:
+        artifacts = export(the_plan, request.cache, listener)
+    except BaseException:
+        directory.rmdir()  # nothing was measured: leave no empty run behind
+        raise
+    host = environment.capture()
+    new_run = Run(
+        id=directory.name,
+        started_utc=started_utc,
+        finished=False,
+        measuring_s=0.0,
+        environment=host,
+        plan=the_plan,
+        models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
+        artifacts=tuple({artifact.path: artifact for artifact in artifacts.values() if artifact}.values()),
+        caveats=tuple(host_caveats(host)),
+    )
+    measure(new_run, directory, artifacts, request.cache, listener)
+    return directory
+
+
+def resume(directory: Path, cache: Path, listener: Listener) -> Path:
+    """Go on with an interrupted run under its own plan; return its directory.
+
+    Raises StoreError for a run that cannot be read, UsageError for one that is complete or was measured elsewhere.
+    """
+    old = store.load(directory)
+    if old.finished:
+        raise UsageError(f"{directory} is complete; there is nothing to go on with.")
+    host = environment.capture()
+    if changed := _changes(old.environment, host):
+        raise UsageError(f"{directory} was measured elsewhere ({changed}); figures of two hosts are never mixed.")
+    artifacts = export(old.plan, cache, listener)
+    known = {artifact.path for artifact in old.artifacts}
+    if any(artifact.path not in known for artifact in artifacts.values() if artifact):
+        raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
+    measure(old, directory, artifacts, cache, listener)
+    return directory
+
+
+def export(
+    the_plan: Plan, cache: Path, listener: Listener
+) -> dict[str, Artifact | None]:
+    """Return the artefact of each case by its id, exporting what the cache lacks. Raises ExportError, UsageError."""
+    formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
+    wanted = {
+        case: (spec_of(case, the_plan.seed), formats[case.backend])
+        for case in the_plan.cases
+        if formats[case.backend] is not Format.NONE
+    }
+    listener.exporting(sorted({spec.model for spec, _ in wanted.values()}))
+    made = ensure_all(wanted.values(), cache, listener.exported)
+    return {case.id: made[wanted[case]] if case in wanted else None for case in the_plan.cases}
+
+
+def spec_of(case: Case, seed: int) -> ExportSpec:
+    """Return what to export for a case. Weights stay fp32: a lower precision is the runtime's to apply, and is read back."""
+    return ExportSpec(model=case.model, precision="fp32", batch=case.batch, opset=OPSET, seed=seed)
+
+
+def measure(
+    the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | None], cache: Path, listener: Listener
+) -> None:
+    """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
+    writer = store.RunWriter(directory, the_run)
+    try:
+        with _terminated_as_interrupt():
+            conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
+    except KeyboardInterrupt as interrupt:
+        writer.finish(finished=False)
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        raise Interrupted(directory, number) from None
+    writer.finish(finished=True)
+
+
+def already(the_run: Run) -> Already:
+    """Return what a run has behind it; zeros for a new one."""
+    active = len(the_run.plan.cases)
+    rounds_of_launch: dict[int, int] = {}
+    for samples in the_run.samples:
+        if len({r.index for r in samples.rounds}) >= the_run.plan.rounds_per_launch:
+            rounds_of_launch[samples.launch] = rounds_of_launch.get(samples.launch, 0) + 1
+    orders = [r.order for samples in the_run.samples for r in samples.rounds]
+    return Already(
+        next_launch=max((samples.launch + 1 for samples in the_run.samples), default=0),
+        complete_waves=sum(1 for count in rounds_of_launch.values() if count >= active),
+        rounds=max(orders, default=-1) + 1,
+        elapsed_s=the_run.measuring_s,
+        failures=the_run.failures,
+    )
+
+
+def host_caveats(host: Environment) -> Iterator[Caveat]:
+    """Say what about this host spoils figures before anything is measured."""
+    for name, value in host.variables.items():
+        yield Caveat(
+            code="environment-variable",
+            subject=name,
+            observed=f"{name}={value} is set; it can change a runtime's threads, ISA or precision",
+            advice="Unset it, unless it is what you want to measure.",
+        )
+    if host.governor not in (None, "performance"):
+        yield Caveat(
+            code="governor",
+            subject="cpu0",
+            observed=f"the frequency governor is {host.governor!r}",
+            advice="Set it to 'performance' for the run.",
+        )
+
+
+def _check_numbers(request: Request) -> None:
+    if request.batch < 1 or request.threads < 1:
+        raise UsageError(f"--batch and --threads must be 1 or more, not {min(request.batch, request.threads)}.")
+    if request.launches is not None and request.launches < 1:
+        raise UsageError(f"--launches must be 1 or more, not {request.launches}.")
+    if not 1 <= request.budget_s <= 7 * 86_400:
+        raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
+    if not 1 <= request.timeout_s <= 86_400:
+        raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
+
+
+def _baseline(request: Request, models: Sequence[str]) -> str:
+    """Return the baseline's name: the one asked for (which must be measured), the default if it is measured, else the first."""
+    if request.baseline is None:
+        return DEFAULT_BASELINE if DEFAULT_BASELINE in models else models[0]
+    name = catalog.card(request.baseline).name
+    if name not in models:
+        raise UsageError(f"the baseline {name!r} is not among the models to measure: {', '.join(models)}.")
+    return name
+
+
+def _changes(before: Environment, now: Environment) -> str:
+    """Name what differs between two hosts in a way that moves figures; empty when nothing does."""
+    names = ("cpu_model", "isa", "logical_cpus", "kernel", "packages")
+    return ", ".join(f"{name} differs" for name in names if getattr(before, name) != getattr(now, name))
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does, so that a kill stores the run as well."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

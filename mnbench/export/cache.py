@@ -1,0 +1,218 @@
+"""The content-addressed cache: a folder per (spec, format, exporters' versions), written whole or not at all.
+
+    models/<digest>/artifact.json    the Artifact record, with a SHA-256 of every file
+    models/<digest>/...              the files
+    models/<digest>.lock             held while the folder is made, so that two runs share the work
+
+A folder appears by one rename. On reuse every digest is verified; a folder that fails is made again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from filelock import FileLock
+
+from mnbench.environment import cpu_budget, package_version
+from mnbench.errors import ExportError, MnbenchError, UsageError
+from mnbench.records import Artifact, ExportSpec, Format
+
+LAYOUT = 1
+"""Raised when the content of a folder changes its meaning; part of every digest."""
+RECORD = "artifact.json"
+MAX_REL_ERROR = 1e-3
+"""Largest difference from torch, relative to the largest output, that an exported file may have."""
+
+EXPORTERS: Mapping[Format, str] = {
+    Format.TORCH_STATE: "mnbench.export.torch_state:export",
+    Format.ONNX: "mnbench.export.onnx:export",
+    Format.OPENVINO_IR: "mnbench.export.openvino_ir:export",
+}
+PACKAGES: Mapping[Format, tuple[str, ...]] = {
+    Format.TORCH_STATE: ("torch", "pytorchcv"),
+    Format.ONNX: ("torch", "pytorchcv", "onnx", "onnxscript"),
+    Format.OPENVINO_IR: ("torch", "pytorchcv", "onnx", "onnxscript", "openvino"),
+}
+"""Distributions whose versions decide a format's content; this project's own part enters by its source text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What an exporter yields: the record without the fields that only the cache can fill."""
+
+    main: str
+    """Name of the main file in the folder."""
+    exporter: str
+    max_abs_error: float
+    max_rel_error: float
+    params: int
+    madds: int
+    uncounted: tuple[str, ...]
+    feed_path: str
+    """Relative to the cache."""
+
+
+Exporter = Callable[[ExportSpec, Path, Path], Made]
+"""(spec, folder to write into, cache) → what was made."""
+
+
+def digest_of(spec: ExportSpec, kind: Format) -> str:
+    """Return the name of the folder: a digest of all that decides its content."""
+    versions = {name: package_version(name) for name in PACKAGES[kind]}
+    key = msgspec.json.encode([LAYOUT, kind, spec, versions, _own_source()], order="deterministic")
+    return f"{spec.model}-{kind}-{hashlib.sha256(key).hexdigest()[:16]}"
+
+
+def lookup(spec: ExportSpec, kind: Format, cache: Path) -> Artifact | None:
+    """Return the artefact if it is in the cache and every one of its files is intact; else None."""
+    record = cache / digest_of(spec, kind) / RECORD
+    try:
+        artifact = msgspec.json.decode(record.read_bytes(), type=Artifact)
+        intact = all(_sha256(cache / name) == digest for name, digest in artifact.sha256.items())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return artifact if intact and artifact.spec == spec else None
+
+
+def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
+    """Return the artefact, making it in this process if need be.
+
+    Raises ExportError when the outputs differ from torch's by more than 1e-3 relative, or the exporter fails.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / digest_of(spec, kind)
+    with FileLock(f"{folder}.lock"):
+        if (found := lookup(spec, kind, cache)) is not None:
+            return found
+        draft = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        try:
+            made = _exporter(kind)(spec, draft, cache)
+            if not made.max_rel_error <= MAX_REL_ERROR:
+                raise ExportError(
+                    f"{spec.model} as {kind} is {made.max_rel_error:.2g} (relative) away from torch; "
+                    f"the limit is {MAX_REL_ERROR:g}. It was not kept."
+                )
+            artifact = _record(spec, kind, made, draft, folder)
+            (draft / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(artifact), indent=1))
+            if folder.exists():
+                shutil.rmtree(folder)
+            draft.replace(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return artifact
+
+
+def ensure_all(
+    wanted: Iterable[tuple[ExportSpec, Format]], cache: Path, done: Callable[[str], None] = lambda _: None
+) -> dict[tuple[ExportSpec, Format], Artifact]:
+    """Return every artefact wanted; make the missing ones in child processes, so that this one stays small.
+
+    `done` is told the name of each network made. Raises ExportError; UsageError when the cache cannot be written.
+    """
+    pairs = list(dict.fromkeys(wanted))
+    found = {pair: artifact for pair in pairs if (artifact := lookup(*pair, cache)) is not None}
+    missing: dict[ExportSpec, list[Format]] = {}
+    for spec, kind in pairs:
+        if (spec, kind) not in found:
+            missing.setdefault(spec, []).append(kind)
+    if not missing:
+        return found
+    _check_writable(cache)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=min(len(missing), cpu_budget()[0]), mp_context=context) as pool:
+        futures = {pool.submit(_ensure_formats, spec, kinds, cache): spec for spec, kinds in missing.items()}
+        try:
+            for future in as_completed(futures):
+                found |= future.result()
+                done(futures[future].model)
+        except BrokenProcessPool as error:
+            raise ExportError("the process that exports networks was killed; is there enough memory?") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return found
+
+
+def file_errors(name: str, output: object, reference: object) -> tuple[float, float]:
+    """Return (max |y - r|, that over max |r|) of two arrays of the same shape. Raises ExportError for other shapes."""
+    import numpy as np
+
+    y, r = np.asarray(output), np.asarray(reference)
+    if y.shape != r.shape:
+        raise ExportError(f"{name} gives outputs of shape {y.shape}; torch gives {r.shape}.")
+    max_abs = float(np.abs(y - r).max())
+    return max_abs, max_abs / float(np.abs(r).max())
+
+
+def _ensure_formats(
+    spec: ExportSpec, kinds: list[Format], cache: Path
+) -> dict[tuple[ExportSpec, Format], Artifact]:
+    """Run in a child process."""
+    try:
+        return {(spec, kind): ensure(spec, kind, cache) for kind in kinds}
+    except MnbenchError:
+        raise
+    except OSError as error:
+        raise ExportError(f"{spec.model} could not be written to the cache {cache}: {error.strerror or error}.") from None
+    except Exception as error:  # exporters raise many types of their own, and not all can be sent to the parent
+        raise ExportError(f"{spec.model} could not be exported: {type(error).__name__}: {error}") from None
+
+
+@functools.cache
+def _own_source() -> str:
+    """Digest the text of the networks, the cards and the exporters: change one and the cache is rebuilt."""
+    package = Path(__file__).parents[1]
+    files = sorted(path for part in ("zoo", "catalog", "export") for path in (package / part).glob("*.*"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _exporter(kind: Format) -> Exporter:
+    module, _, attribute = EXPORTERS[kind].partition(":")
+    return cast(Exporter, getattr(importlib.import_module(module), attribute))
+
+
+def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Path) -> Artifact:
+    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    sha256 = {f"{folder.name}/{path.relative_to(draft)}": _sha256(path) for path in files}
+    feed = made.feed_path or f"{folder.name}/feed.npz"
+    if feed not in sha256:
+        sha256[feed] = _sha256(folder.parent / feed)
+    return Artifact(
+        spec=spec,
+        format=kind,
+        path=f"{folder.name}/{made.main}",
+        sha256=sha256,
+        size_bytes=sum(path.stat().st_size for path in files),
+        exporter=made.exporter,
+        max_abs_error=made.max_abs_error,
+        max_rel_error=made.max_rel_error,
+        feed_path=feed,
+        params=made.params,
+        madds=made.madds,
+        uncounted=made.uncounted,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_writable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        raise UsageError(f"the cache {cache} cannot be written: {error.strerror}; name another with --cache.") from error

@@ -1,0 +1,260 @@
+"""Carry out a plan: waves of launches that take turns, until the launches are made or the budget is spent.
+
+A *wave* starts one fresh process of every case. Each opens its model, checks it, and is stopped. Then the cases take turns, one
+round each, in the order of a Williams square; the wave ends and the next begins with new processes. So launches are
+interleaved, neighbours in time are comparable, and a case is seen in as many fresh processes as there are waves.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mnbench.environment import available_memory_bytes
+from mnbench.errors import WorkerError
+from mnbench.measure.launcher import Worker
+from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.measure.schedule import order_of_pass
+from mnbench.records import Artifact, Case, LaunchFailure, Plan, Round, Samples
+
+WORKER_BYTES = 400 << 20
+"""Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
+MAX_REL_ERROR = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
+"""Largest difference from torch that the precision explains, relative to the largest output: fp32 rounding accumulates to about
+1e-6 … 1e-5 over these networks; bf16 has 8 bits of significand (2^-9 a rounding), fp16 11."""
+MOST_REPEATS = 2
+"""Extra attempts at a disturbed round."""
+MOST_FAILURES = 2
+
+
+class Sink(Protocol):
+    """Where results go the moment they exist, so that nothing measured can be lost."""
+
+    def launch(self, samples: Samples) -> None:
+        """Keep a launch that has opened; it has no rounds yet."""
+
+    def round(self, case: Case, launch: int, measured: Round) -> None: ...
+
+    def failure(self, failure: LaunchFailure) -> None: ...
+
+    def elapsed(self, measuring_s: float) -> None:
+        """Keep the time spent on measuring so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where the run stands; for a progress bar."""
+
+    elapsed_s: float
+    left_s: float
+    wave: int
+    waves: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Already:
+    """What an interrupted run has behind it."""
+
+    next_launch: int = 0
+    complete_waves: int = 0
+    rounds: int = 0
+    elapsed_s: float = 0.0
+    failures: tuple[LaunchFailure, ...] = ()
+
+
+def conduct(
+    plan: Plan,
+    artifacts: Mapping[str, Artifact | None],
+    cache: Path,
+    logs: Path,
+    sink: Sink,
+    progress: Callable[[Progress], None] = lambda _: None,
+    already: Already | None = None,
+) -> None:
+    """Measure the plan's cases. `artifacts` maps case ids; logs of workers that said something stay in `logs`.
+
+    A case whose worker fails is reported to the sink and left out after its second failure, or its first if it never gave a
+    figure; the others go on. Raises nothing for a failing worker; KeyboardInterrupt passes through after the workers ended.
+    """
+    already = already or Already()
+    conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)
+    for wave in range(plan.launches - already.complete_waves):
+        if not conductor.time_for_wave() or not conductor.cases:
+            break
+        conductor.wave(already.next_launch + wave)
+
+
+class _Conductor:
+    """The state of one run: the clock, the cases still in play, and the count of rounds."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        artifacts: Mapping[str, Artifact | None],
+        cache: Path,
+        logs: Path,
+        sink: Sink,
+        progress: Callable[[Progress], None],
+        already: Already,
+    ) -> None:
+        self._plan, self._artifacts, self._cache, self._logs = plan, artifacts, cache, logs
+        self._sink, self._progress = sink, progress
+        self._start_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
+        self._order = already.rounds
+        self._wave = already.next_launch
+        self._longest_wave_s = 0.0
+        self._failures = Counter(failure.case.id for failure in already.failures)
+        self.cases = [case for case in plan.cases if self._failures[case.id] < MOST_FAILURES]
+        self._succeeded: set[str] = set()
+        self._failed_launches: set[tuple[str, int]] = set()
+
+    def elapsed_s(self) -> float:
+        return (time.perf_counter_ns() - self._start_ns) / 1e9
+
+    def time_for_wave(self) -> bool:
+        """Say whether another wave like the longest so far ends within the budget."""
+        return self.elapsed_s() + self._longest_wave_s <= self._plan.budget_s
+
+    def wave(self, number: int) -> None:
+        began_s = self.elapsed_s()
+        self._wave = number
+        order = list(self.cases)
+        random.Random(f"{self._plan.seed}/start/{number}").shuffle(order)  # noqa: S311 - an order, not a secret
+        alive = max(1, int(available_memory_bytes() * 0.6 / WORKER_BYTES))
+        for first in range(0, len(order), alive):
+            self._group(order[first : first + alive], number)
+        self._longest_wave_s = max(self._longest_wave_s, self.elapsed_s() - began_s)
+        self._sink.elapsed(self.elapsed_s())
+
+    def _group(self, cases: Sequence[Case], launch: int) -> None:
+        """Open one launch of each case, give each its rounds in turn, end them all."""
+        with self._workers(cases, launch) as workers:
+            opened = [case for case in cases if self._open(workers[case.id], launch)]
+            for index in range(self._plan.rounds_per_launch):
+                for case in order_of_pass(opened, launch * self._plan.rounds_per_launch + index, self._plan.seed):
+                    if self._over() or (case.id, launch) in self._failed_launches:
+                        continue
+                    self._tell(f"{case.model} in {case.backend}")
+                    self._rounds(workers[case.id], launch, index)
+
+    @contextmanager
+    def _workers(self, cases: Sequence[Case], launch: int) -> Iterator[dict[str, Worker]]:
+        """Start the interpreters of a group; none imports a runtime before its turn to open. End them all on the way out."""
+        workers: dict[str, Worker] = {}
+        try:
+            for case in cases:
+                workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
+            yield workers
+        finally:
+            for worker in workers.values():
+                worker.close()
+
+    def _open(self, worker: Worker, launch: int) -> bool:
+        if self._over():
+            return False
+        case = worker.case
+        self._tell(f"opening {case.model} in {case.backend}")
+        request = OpenRequest(
+            case=case,
+            artifact=self._artifacts[case.id],
+            cache=str(self._cache),
+            cpus=self._plan.cpus,
+            max_rel_error=MAX_REL_ERROR[case.precision],
+        )
+        try:
+            reply = worker.open(request, self._plan.timeout_s)
+        except WorkerError as error:
+            self._fail(worker, launch, str(error))
+            return False
+        self._sink.launch(_launch(case, launch, reply))
+        return True
+
+    def _rounds(self, worker: Worker, launch: int, index: int) -> None:
+        """Time one round; repeat it while it was disturbed, at most twice. All are kept."""
+        request = RoundRequest(settle=self._plan.settle, target_ms=self._plan.round_target_ms)
+        for _ in range(1 + MOST_REPEATS):
+            try:
+                reply = worker.round(request, self._plan.timeout_s)
+            except WorkerError as error:
+                self._fail(worker, launch, str(error))
+                return
+            measured = self._place(reply, index, worker.case)
+            self._sink.round(worker.case, launch, measured)
+            self._sink.elapsed(self.elapsed_s())
+            if not measured.disturbances or self._over():
+                break
+        self._succeeded.add(worker.case.id)
+
+    def _place(self, reply: RoundReply, index: int, case: Case) -> Round:
+        fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
+        measured = Round(
+            index=index,
+            order=self._order,
+            started_ns=reply.started_ns - self._start_ns,
+            disturbances=disturbances(reply, case.threads),
+            **fields,
+        )
+        self._order += 1
+        return measured
+
+    def _fail(self, worker: Worker, launch: int, reason: str) -> None:
+        case = worker.case
+        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=worker.log_tail()))
+        self._failed_launches.add((case.id, launch))
+        self._failures[case.id] += 1
+        if self._failures[case.id] >= MOST_FAILURES or case.id not in self._succeeded:
+            self.cases.remove(case)
+
+    def _over(self) -> bool:
+        return self.elapsed_s() >= self._plan.budget_s
+
+    def _tell(self, what: str) -> None:
+        elapsed_s = self.elapsed_s()
+        waves = self._plan.launches
+        if self._longest_wave_s:
+            fit = int((self._plan.budget_s - elapsed_s) / self._longest_wave_s)
+            waves = min(waves, self._wave + 1 + fit)
+        left_s = max(0.0, self._plan.budget_s - elapsed_s)
+        if self._longest_wave_s:
+            left_s = min(left_s, (waves - self._wave) * self._longest_wave_s)
+        self._progress(
+            Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what)
+        )
+
+
+def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
+    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration.
+
+    Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
+    """
+    limit_ns = 0.02 * reply.wall_ns
+    tick_limit_ns = max(limit_ns, 25_000_000)
+    found = {
+        "not settled": not reply.settled,
+        "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
+        "steal": reply.steal_ns > tick_limit_ns,
+        "throttled": (reply.throttled_ns or 0) > 0,
+        "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
+        "more threads than requested": reply.cpu_ns > 1.05 * threads * reply.wall_ns + 10_000_000,
+    }
+    return tuple(name for name, seen in found.items() if seen)
+
+
+def _launch(case: Case, launch: int, reply: OpenReply) -> Samples:
+    return Samples(
+        case=case,
+        launch=launch,
+        effective=reply.effective,
+        import_ns=reply.import_ns,
+        load_ns=reply.load_ns,
+        first_ns=reply.first_ns,
+        max_abs_error=reply.max_abs_error,
+        max_rel_error=reply.max_rel_error,
+    )

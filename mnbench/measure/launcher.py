@@ -1,0 +1,132 @@
+"""The parent's side of a launch: a child process that is started, asked, stopped between its turns, and always ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from mnbench import backends
+from mnbench.errors import WorkerError
+from mnbench.measure import messages
+from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.records import Case
+
+LOG_TAIL_LINES = 20
+
+
+class Worker:
+    """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
+
+    def __init__(self, case: Case, log: Path) -> None:
+        """Start the interpreter; it imports no runtime until `open`. Raises StoreError's cause, OSError, if the log cannot be written."""
+        self.case = case
+        self._log = log
+        request_read, self._requests = os.pipe()
+        self._replies, reply_write = os.pipe()
+        command = [sys.executable, "-P", "-m", "mnbench.measure.worker", str(request_read), str(reply_write)]
+        try:
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(request_read, reply_write),
+                    env=environment_of(case),
+                    start_new_session=True,  # Ctrl-C is the parent's to handle
+                )
+        finally:
+            os.close(request_read)
+            os.close(reply_write)
+
+    def open(self, request: OpenRequest, timeout_s: float) -> OpenReply:
+        """Open the model and check it. Raises WorkerError."""
+        reply = self._ask(request, timeout_s)
+        if not isinstance(reply, OpenReply):
+            raise WorkerError(f"the worker answered {type(reply).__name__} to OpenRequest.")
+        return reply
+
+    def round(self, request: RoundRequest, timeout_s: float) -> RoundReply:
+        """Time one round. Raises WorkerError."""
+        reply = self._ask(request, timeout_s)
+        if not isinstance(reply, RoundReply):
+            raise WorkerError(f"the worker answered {type(reply).__name__} to RoundRequest.")
+        return reply
+
+    def log_tail(self) -> str:
+        """Return the last lines the child wrote to standard output or error."""
+        try:
+            text = self._log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+
+    def close(self) -> None:
+        """End the child, whatever state it is in, and keep its log only if it says something."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._requests)
+        os.close(self._replies)
+        if self._log.is_file() and self._log.stat().st_size == 0:
+            self._log.unlink()
+
+    def _ask(self, request: OpenRequest | RoundRequest, timeout_s: float) -> Message:
+        self._signal(signal.SIGCONT)
+        try:
+            os.write(self._requests, messages.encode(request))
+        except BrokenPipeError:
+            raise WorkerError(self._epitaph()) from None
+        reply = self._read(timeout_s)
+        self._signal(signal.SIGSTOP)
+        if isinstance(reply, Failed):
+            raise WorkerError(reply.reason)
+        return reply
+
+    def _read(self, timeout_s: float) -> Message:
+        """Wait for one line without using the CPU."""
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        deadline = time.monotonic() + timeout_s
+        chunks: list[bytes] = []
+        while not (chunks and chunks[-1].endswith(b"\n")):
+            left_ms = (deadline - time.monotonic()) * 1000
+            if left_ms <= 0 or not poll.poll(left_ms):
+                raise WorkerError(f"the worker hung: no answer within {timeout_s:g} s; it was killed.")
+            chunk = os.read(self._replies, 1 << 20)
+            if not chunk:
+                raise WorkerError(self._epitaph())
+            chunks.append(chunk)
+        try:
+            return messages.decode(b"".join(chunks))
+        except msgspec.DecodeError as error:
+            raise WorkerError(f"the worker's answer cannot be read: {error}.") from error
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _epitaph(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its pipe."
+        if code < 0:
+            return f"the worker was killed by {signal.Signals(-code).name}."
+        return f"the worker ended with exit code {code}."
+
+
+def environment_of(case: Case) -> dict[str, str]:
+    """Return the environment of a worker: the user's own, with the thread count set before any runtime is imported."""
+    settings = backends.get(case.backend).environment
+    return {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's, which only loads and compares arrays here
+        **{name: value.format(threads=case.threads) for name, value in settings.items()},
+    }

@@ -1,0 +1,90 @@
+"""What parent and worker say to each other: one JSON document a line, on two pipes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from mnbench.records import Artifact, Case, SettleRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """Pin yourself, import the runtime, open the artefact, check it, and say what the runtime says."""
+
+    case: Case
+    artifact: Artifact | None
+    cache: str
+    """Folder the artefact's paths are relative to."""
+    cpus: tuple[int, ...]
+    max_rel_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRequest:
+    settle: SettleRule
+    target_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReply:
+    effective: Mapping[str, str]
+    import_ns: int
+    load_ns: int
+    first_ns: int
+    max_abs_error: float | None
+    max_rel_error: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundReply:
+    """A round as the worker saw it; the parent adds its place in the run."""
+
+    started_ns: int
+    """The worker's monotonic clock, which on Linux is the parent's too."""
+    settle_ns: tuple[int, ...]
+    latencies_ns: tuple[int, ...]
+    settled: bool
+    wall_ns: int
+    cpu_ns: int
+    idle_cpu_ns: int
+    voluntary_switches: int
+    involuntary_switches: int
+    run_queue_wait_ns: int
+    steal_ns: int
+    foreign_cpu_ns: int
+    pressure_us: int | None
+    throttled_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The worker's last word: why it cannot give figures."""
+
+    reason: str
+
+
+class _Tagged(msgspec.Struct, frozen=True):
+    kind: str
+    body: msgspec.Raw
+
+
+_KINDS = {kind.__name__: kind for kind in (OpenRequest, RoundRequest, OpenReply, RoundReply, Failed)}
+
+Message = OpenRequest | RoundRequest | OpenReply | RoundReply | Failed
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one line."""
+    body = msgspec.Raw(msgspec.json.encode(message))
+    return msgspec.json.encode(_Tagged(type(message).__name__, body)) + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Return the message of a line. Raises msgspec.DecodeError for anything else."""
+    tagged = msgspec.json.decode(line, type=_Tagged)
+    if tagged.kind not in _KINDS:
+        raise msgspec.DecodeError(f"unknown message {tagged.kind!r}")
+    return msgspec.json.decode(tagged.body, type=_KINDS[tagged.kind])  # type: ignore[no-any-return]

@@ -1,0 +1,180 @@
+"""The child process of a launch: pins itself, opens one session, checks it, and times rounds when asked.
+
+Run as `python -m mnbench.measure.worker IN OUT` with the numbers of two inherited pipes. Standard output and error are the
+launch's log. The runtime is imported only after the process is pinned and its environment is set by the parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnbench import backends
+from mnbench.backends import Feed, Session
+from mnbench.errors import MnbenchError, WorkerError
+from mnbench.measure import messages, timing
+from mnbench.measure.counters import CounterReader
+from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one launch until the parent closes the pipe. Returns the exit code."""
+    fd_in, fd_out = (int(text) for text in (arguments or sys.argv[1:]))
+    _die_with_parent()
+    with os.fdopen(fd_in, "rb") as requests, os.fdopen(fd_out, "wb") as replies:
+        try:
+            _serve(requests, replies)
+        except MnbenchError as error:
+            replies.write(messages.encode(Failed(reason=str(error))))
+            return 1
+        except Exception as error:
+            replies.write(messages.encode(Failed(reason=f"{type(error).__name__}: {error}")))
+            raise  # the traceback belongs in the log
+    return 0
+
+
+def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    line = requests.readline()
+    if not line:
+        return
+    request = messages.decode(line)
+    if not isinstance(request, OpenRequest):
+        raise WorkerError(f"the first message must be OpenRequest, not {type(request).__name__}.")
+    session, reply = open_session(request)
+    reader = CounterReader(request.cpus)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _say(replies, reply)
+    idle_since_ns = time.process_time_ns()
+    while line := requests.readline():
+        idle_cpu_ns = time.process_time_ns() - idle_since_ns
+        asked = messages.decode(line)
+        if not isinstance(asked, RoundRequest):
+            raise WorkerError(f"expected RoundRequest, got {type(asked).__name__}.")
+        check_affinity(request.cpus)
+        _say(replies, measure_round(session, asked, reader, idle_cpu_ns))
+        idle_since_ns = time.process_time_ns()
+    session.close()
+
+
+def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
+    """Pin this process, open the artefact and check what was opened.
+
+    Raises WorkerError when outputs differ from torch's, or a setting read back is not the one requested.
+    """
+    case = request.case
+    pin(request.cpus)
+    backend = backends.require(case.backend, case.precision)
+    feed = Feed.load(Path(request.cache) / request.artifact.feed_path) if request.artifact else None
+    before_import_ns = time.perf_counter_ns()
+    backend.load_runtime()
+    before_open_ns = time.perf_counter_ns()
+    session = backend.open(
+        request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision
+    )
+    opened_ns = time.perf_counter_ns()
+    session.run()
+    ran_ns = time.perf_counter_ns()
+    pin(request.cpus)  # a runtime may have narrowed the mask while it opened the model
+    check_affinity(request.cpus)
+    effective = {**session.effective(), "affinity": ",".join(map(str, sorted(os.sched_getaffinity(0))))}
+    requested = {"threads": str(case.threads), "streams": "1", "precision": case.precision}
+    backends.check_effective(requested, effective)
+    max_abs, max_rel = compare_outputs(session.outputs(), feed, request.max_rel_error)
+    return session, OpenReply(
+        effective=effective,
+        import_ns=before_open_ns - before_import_ns,
+        load_ns=opened_ns - before_open_ns,
+        first_ns=ran_ns - opened_ns,
+        max_abs_error=max_abs,
+        max_rel_error=max_rel,
+    )
+
+
+def measure_round(session: Session, request: RoundRequest, reader: CounterReader, idle_cpu_ns: int) -> RoundReply:
+    """Let the transient pass, then time back-to-back inferences for the target duration."""
+    started_ns = time.perf_counter_ns()
+    settle_ns, settled = timing.settle(session.run, request.settle)
+    before = reader.read()
+    latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6))
+    seen = reader.read().since(before)
+    return RoundReply(
+        started_ns=started_ns,
+        settle_ns=tuple(settle_ns),
+        latencies_ns=tuple(latencies_ns),
+        settled=settled,
+        wall_ns=seen.wall_ns,
+        cpu_ns=seen.cpu_ns,
+        idle_cpu_ns=idle_cpu_ns,
+        voluntary_switches=seen.voluntary_switches,
+        involuntary_switches=seen.involuntary_switches,
+        run_queue_wait_ns=seen.run_queue_wait_ns,
+        steal_ns=seen.steal_ns,
+        foreign_cpu_ns=max(0, seen.busy_ns - seen.cpu_ns),
+        pressure_us=seen.pressure_us,
+        throttled_ns=seen.throttled_ns,
+    )
+
+
+def pin(cpus: Iterable[int]) -> None:
+    """Pin every thread of this process to `cpus`."""
+    for task in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(task.name), cpus)
+
+
+def check_affinity(cpus: Iterable[int]) -> None:
+    """Raise WorkerError unless every thread of this process may run on exactly `cpus`."""
+    wanted = set(cpus)
+    for task in Path("/proc/self/task").iterdir():
+        got = os.sched_getaffinity(int(task.name))
+        if got != wanted:
+            raise WorkerError(f"a thread may run on CPUs {sorted(got)}, not on {sorted(wanted)} as requested.")
+
+
+def compare_outputs(
+    outputs: Sequence[NDArray[Any]], feed: Feed | None, max_rel_error: float
+) -> tuple[float | None, float | None]:
+    """Return the largest absolute and relative difference from torch's output; (None, None) for a session without outputs.
+
+    Relative means over max |y_torch|. Raises WorkerError when it exceeds `max_rel_error`, or the outputs are not finite.
+    """
+    if feed is None or not outputs:
+        return None, None
+    (output,) = outputs
+    if output.shape != feed.output.shape or not np.isfinite(output).all():
+        raise WorkerError(f"the outputs are not finite or have shape {output.shape}, not {feed.output.shape}.")
+    max_abs = float(np.abs(output - feed.output).max())
+    max_rel = max_abs / float(np.abs(feed.output).max())
+    if max_rel > max_rel_error:
+        raise WorkerError(
+            f"the outputs are {max_rel:.2g} (relative) away from torch's, more than the {max_rel_error:g} this precision explains."
+        )
+    return max_abs, max_rel
+
+
+def _say(replies: BinaryIO, message: messages.Message) -> None:
+    replies.write(messages.encode(message))
+    replies.flush()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when the parent ends, even while it is stopped between its turns."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""How far the work is, on standard error. Drawn only between rounds, never while something is timed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class ProgressView(Protocol):
+    """The listener of `mnbench.compare`, with an end."""
+
+    def exporting(self, models: Sequence[str]) -> None: ...
+
+    def exported(self, model: str) -> None: ...
+
+    def measuring(self, progress: Standing) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Standing(Protocol):
+    """Where a run stands: `mnbench.measure.Progress`, as far as it is drawn."""
+
+    @property
+    def elapsed_s(self) -> float: ...
+
+    @property
+    def left_s(self) -> float: ...
+
+    @property
+    def wave(self) -> int: ...
+
+    @property
+    def waves(self) -> int: ...
+
+    @property
+    def what(self) -> str: ...
+
+
+@contextmanager
+def listener(*, quiet: bool) -> Iterator[ProgressView]:
+    """Yield a bar when standard error is a terminal, else a view that says nothing."""
+    view: ProgressView = Silent() if quiet or not sys.stderr.isatty() else Bar()
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+class Silent:
+    """Says nothing: for --quiet, and for logs, where a bar is noise."""
+
+    def exporting(self, models: Sequence[str]) -> None:
+        pass
+
+    def exported(self, model: str) -> None:
+        pass
+
+    def measuring(self, progress: Standing) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Bar:
+    """A rich progress bar without a refresh thread: such a thread would run while rounds are timed."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:<44}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, left="")
+        self._progress.start()
+
+    def exporting(self, models: Sequence[str]) -> None:
+        self._draw(f"checking and exporting {len(models)} networks", 0, len(models), "")
+
+    def exported(self, model: str) -> None:
+        task = self._progress.tasks[0]
+        self._draw(f"exported {model}", task.completed + 1, task.total or 1, "")
+
+    def measuring(self, progress: Standing) -> None:
+        description = f"wave {progress.wave}/{progress.waves}: {progress.what}"
+        total = progress.elapsed_s + progress.left_s
+        self._draw(description, progress.elapsed_s, total, f"{progress.left_s:3.0f} s left")
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def _draw(self, description: str, completed: float, total: float, left: str) -> None:
+        self._progress.update(self._task, description=description[:44], completed=completed, total=total, left=left)
+        self._progress.refresh()

@@ -1,0 +1,167 @@
+"""From raw samples to latencies, ratios and verdicts.
+
+The repetition that counts is the launch. Inferences of one process agree far better with each other than with those of the next
+process, so pooling them gives intervals that are much too narrow (Kalibera & Jones 2013; METHOD, fact 1). Each launch is
+reduced to one number; intervals are computed over launches. Ratios are paired: a case and its baseline in the same wave met the
+same machine, so what drifts slowly cancels.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from mnbench.records import Analysis, Case, CaseResult, Caveat, Comparison, Estimate, Plan, Run, Samples, Verdict
+from mnbench.stats.intervals import geometric_mean, holm, percentile, t_test_p
+
+LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
+RATIO_METHOD = "paired launches, Student t on log ratios"
+FEW_LAUNCHES = 3
+
+LaunchLogs = Mapping[int, float]
+"""log(latency in ns) of each usable launch of one case, by launch number."""
+
+
+def analyse(run: Run) -> Analysis:
+    """Return all that the raw samples of a run say. Pure: the same run gives the same analysis."""
+    plan = run.plan
+    launches = _by_case(run.samples)
+    logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
+    to_baseline = [(case, base) for case in plan.cases if (base := baseline_of(case, plan)) and base != case]
+    to_backend = list(_backend_pairs(plan.cases))
+    compared = compare_pairs([*to_baseline, *to_backend], logs, plan)
+    by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
+    results = tuple(
+        _result(case, launches.get(case.id, ()), logs[case.id], by_case.get(case.id), plan.level) for case in plan.cases
+    )
+    return Analysis(
+        results=results,
+        between_backends=tuple(compared[len(to_baseline) :]),
+        caveats=(*run.caveats, *_caveats(run, results, launches)),
+    )
+
+
+def launch_logs(launches: Iterable[Samples]) -> dict[int, float]:
+    """Return log(latency) per launch: the mean over its undisturbed rounds of the log of the round's median.
+
+    A launch without an undisturbed round is left out.
+    """
+    logs: dict[int, float] = {}
+    for samples in launches:
+        medians = [statistics.median(r.latencies_ns) for r in samples.rounds if not r.disturbances and r.latencies_ns]
+        if medians:
+            logs[samples.launch] = statistics.fmean(math.log(max(median, 1.0)) for median in medians)
+    return logs
+
+
+def baseline_of(case: Case, plan: Plan) -> Case | None:
+    """Return the plan's case of the baseline model under otherwise the same conditions; None when it was not planned."""
+    wanted = replace(case, model=plan.baseline)
+    return wanted if wanted in plan.cases else None
+
+
+def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
+    """Compare each (case, baseline) pair over the launches both have; verdicts are corrected for the number of pairs."""
+    differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
+    p_values = [t_test_p(d) for d in differences]
+    adjusted = iter(holm([p for p in p_values if p is not None]))
+    comparisons = []
+    for (case, baseline), logs_of_pair, p in zip(pairs, differences, p_values, strict=True):
+        ratio = geometric_mean(logs_of_pair, plan.level, RATIO_METHOD)
+        p_adjusted = None if p is None else next(adjusted)
+        verdict = decide(ratio, p_adjusted, plan)
+        comparisons.append(
+            Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=p_adjusted, verdict=verdict)
+        )
+    return comparisons
+
+
+def decide(ratio: Estimate | None, p_adjusted: float | None, plan: Plan) -> Verdict:
+    """Return what the interval allows one to say.
+
+    Equivalent when the whole interval lies within ±`plan.equivalence_pct`; faster or slower when the difference stands after the
+    correction for many comparisons; inconclusive otherwise, and always without an interval.
+    """
+    if ratio is None or p_adjusted is None:
+        return Verdict.INCONCLUSIVE
+    margin = 1 + plan.equivalence_pct / 100
+    if ratio.low >= 1 / margin and ratio.high <= margin:
+        return Verdict.EQUIVALENT
+    if p_adjusted < 1 - plan.level:
+        return Verdict.FASTER if ratio.value < 1 else Verdict.SLOWER
+    return Verdict.INCONCLUSIVE
+
+
+def _by_case(samples: Iterable[Samples]) -> dict[str, list[Samples]]:
+    grouped: dict[str, list[Samples]] = {}
+    for launch in samples:
+        grouped.setdefault(launch.case.id, []).append(launch)
+    return grouped
+
+
+def _backend_pairs(cases: Sequence[Case]) -> Iterable[tuple[Case, Case]]:
+    """Pair each case with the same network in the first backend named that runs it under the same conditions."""
+    first: dict[Case, Case] = {}
+    for case in cases:
+        key = replace(case, backend="")
+        if key in first:
+            yield case, first[key]
+        else:
+            first[key] = case
+
+
+def _differences(case: LaunchLogs, baseline: LaunchLogs) -> list[float]:
+    return [case[launch] - baseline[launch] for launch in sorted(case.keys() & baseline.keys())]
+
+
+def _result(
+    case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseline: Comparison | None, level: float
+) -> CaseResult:
+    rounds = [r for samples in launches for r in samples.rounds if not r.disturbances]
+    pooled = [float(latency) for r in rounds for latency in r.latencies_ns]
+    return CaseResult(
+        case=case,
+        latency_ns=geometric_mean(list(logs.values()), level, LATENCY_METHOD),
+        p90_ns=percentile(pooled, 90.0),
+        p99_ns=percentile(pooled, 99.0),
+        launches=len(logs),
+        samples=len(pooled),
+        vs_baseline=vs_baseline,
+    )
+
+
+def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]]) -> Iterable[Caveat]:
+    for result in results:
+        case_id = result.case.id
+        if failed := [failure for failure in run.failures if failure.case == result.case]:
+            yield Caveat(
+                code="launch-failed",
+                subject=case_id,
+                observed=f"{len(failed)} of its launches failed: {failed[-1].reason}",
+                advice="See the log's tail in the report; the figures, if any, are from the other launches.",
+            )
+        if result.latency_ns is None or result.launches < FEW_LAUNCHES:
+            yield Caveat(
+                code="few-launches",
+                subject=case_id,
+                observed=f"{result.launches} usable launches; an interval needs two and is wide below {FEW_LAUNCHES}",
+                advice="Raise --budget, or measure fewer cases at once.",
+            )
+        yield from _disturbed(case_id, launches.get(case_id, ()))
+
+
+def _disturbed(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
+    rounds = [r for samples in launches for r in samples.rounds]
+    reasons = Counter(reason for r in rounds for reason in r.disturbances)
+    if reasons:
+        disturbed = sum(1 for r in rounds if r.disturbances)
+        seen = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        yield Caveat(
+            code="disturbed-rounds",
+            subject=case_id,
+            observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out: {seen}",
+            advice="Stop other programs on this machine; the rounds are kept in rounds.csv.",
+        )

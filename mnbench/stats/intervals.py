@@ -1,0 +1,64 @@
+"""Intervals of a mean, percentiles, and the correction for many comparisons. Oracles: scipy.stats, closed forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from mnbench.records import Estimate
+
+SAMPLES_FOR_PERCENTILE = {90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6_636}
+"""Fewest samples for a percentile at 99 % confidence: the rule of the MLPerf inference benchmark, as METHOD gives it."""
+
+
+def geometric_mean(logs: Sequence[float], level: float, method: str) -> Estimate | None:
+    """Return the geometric mean of exp(logs) with Student's t interval on the log scale; None for fewer than two values.
+
+    `logs` are natural logarithms of independent repetitions (one per launch). With n values the interval is
+    exp(mean ± t(level, n - 1) · s / sqrt(n)).
+    """
+    n = len(logs)
+    if n < 2:
+        return None
+    mean = float(np.mean(logs))
+    reach = t_quantile(level, n - 1) * float(np.std(logs, ddof=1)) / math.sqrt(n)
+    return Estimate(
+        value=math.exp(mean), low=math.exp(mean - reach), high=math.exp(mean + reach), level=level, method=method
+    )
+
+
+def t_quantile(level: float, degrees: float) -> float:
+    """Return t such that a Student variable lies within ±t with probability `level`."""
+    return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+def t_test_p(logs: Sequence[float]) -> float | None:
+    """Return the two-sided p of Student's one-sample t test for mean zero; None for fewer than two values."""
+    n = len(logs)
+    if n < 2:
+        return None
+    spread = float(np.std(logs, ddof=1))
+    if spread == 0.0:
+        return 1.0 if float(np.mean(logs)) == 0.0 else 0.0
+    t = float(np.mean(logs)) / (spread / math.sqrt(n))
+    return 2.0 * float(stdtr(n - 1, -abs(t)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p values (S. Holm 1979): rejecting those below α keeps the family-wise error at α."""
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def percentile(samples: Sequence[float], percent: float) -> float | None:
+    """Return a percentile (linear interpolation), or None when `samples` are too few to say it (see the table above)."""
+    if len(samples) < SAMPLES_FOR_PERCENTILE[percent]:
+        return None
+    return float(np.percentile(samples, percent))

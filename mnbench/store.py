@@ -1,0 +1,308 @@
+"""Run directories: raw results written the moment they exist, and read back whole.
+
+    run.json         everything but the figures: schema version, environment, plan, artefacts, launches, caveats
+    rounds.csv       one line a round, with the kernel's counters; a round counts once its line is complete
+    samples.csv.gz   one line an inference; one gzip member a round, so a round is appended without touching the others
+
+A kill at any moment leaves at most one incomplete round at the end of the two tables; readers leave it out and a resumed run
+cuts it off. run.json is replaced atomically.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import msgspec
+
+from mnbench.errors import StoreError, UnknownNameError, UsageError
+from mnbench.records import SCHEMA_VERSION, Case, LaunchFailure, Round, Run, Samples
+
+RUN_FILE = "run.json"
+ROUNDS_FILE = "rounds.csv"
+SAMPLES_FILE = "samples.csv.gz"
+LOGS_FOLDER = "logs"
+NEEDED_BYTES = 32 << 20
+"""Free space asked for before measuring: about ten times what the table's run takes, plots included."""
+
+SAMPLE_COLUMNS = ("case_id", "launch", "round", "phase", "index", "latency_ns")
+_ARRAYS = ("settle_ns", "latencies_ns")
+_ROUND_FIELDS = tuple(field.name for field in fields(Round) if field.name not in _ARRAYS)
+ROUND_COLUMNS = ("case_id", "launch", *_ROUND_FIELDS, "settle_samples", "samples")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of `mnbench list runs`."""
+
+    id: str
+    started_utc: str
+    cases: int
+    launches: int
+    finished: bool
+    problem: str | None
+
+
+class RunWriter:
+    """Writes one run directory. Every method leaves the directory readable. Raises StoreError when the disk refuses."""
+
+    def __init__(self, directory: Path, run: Run) -> None:
+        self.directory = directory
+        self._run = run
+        self._launches = {(s.case.id, s.launch): replace(s, rounds=()) for s in run.samples}
+        with _explained(directory):
+            (directory / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
+            _truncate_to_complete(directory)
+            if not (directory / ROUNDS_FILE).exists():
+                _append(directory / ROUNDS_FILE, _csv_line(ROUND_COLUMNS))
+                _append(directory / SAMPLES_FILE, gzip.compress(_csv_line(SAMPLE_COLUMNS)))
+        self._write_run()
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / LOGS_FOLDER
+
+    def launch(self, samples: Samples) -> None:
+        self._launches[(samples.case.id, samples.launch)] = samples
+        self._write_run()
+
+    def round(self, case: Case, launch: int, measured: Round) -> None:
+        samples = b"".join(_csv_line(row) for row in _sample_rows(case, launch, measured))
+        line = _csv_line(_round_row(case, launch, measured))
+        with _explained(self.directory):
+            _append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
+            _append(self.directory / ROUNDS_FILE, line)
+
+    def failure(self, failure: LaunchFailure) -> None:
+        self._run = replace(self._run, failures=(*self._run.failures, failure))
+        self._write_run()
+
+    def elapsed(self, measuring_s: float) -> None:
+        self._run = replace(self._run, measuring_s=round(measuring_s, 3))
+
+    def finish(self, *, finished: bool) -> None:
+        """Write run.json for the last time; `finished` is false for a run that was interrupted."""
+        self._run = replace(self._run, finished=finished)
+        self._write_run()
+        if self.logs.is_dir() and not any(self.logs.iterdir()):
+            self.logs.rmdir()
+
+    def _write_run(self) -> None:
+        run = replace(self._run, samples=tuple(self._launches.values()))
+        with _explained(self.directory):
+            write_atomically(self.directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+
+
+def create_directory(out: Path, started_utc: str) -> Path:
+    """Make and return a new run directory `out/<id>`. Raises UsageError when `out` cannot be written or the disk is full."""
+    stem = re.sub(r"[-:]", "", started_utc.split("+")[0].split(".")[0])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(out).free
+        if free < NEEDED_BYTES:
+            raise UsageError(
+                f"--out {out} has {free >> 20} MiB of free space; a run needs up to {NEEDED_BYTES >> 20} MiB. Nothing was measured."
+            )
+        for number in range(1, 1000):
+            directory = out / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                continue
+            (directory / ".probe").write_bytes(b"")
+            (directory / ".probe").unlink()
+            return directory
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written: {error.strerror}. Nothing was measured.") from error
+    raise UsageError(f"--out {out} holds 999 runs of this second already.")
+
+
+def resolve(run: str, out: Path) -> Path:
+    """Return the directory of a run given by path or by name below `out`. Raises UnknownNameError or StoreError."""
+    for candidate in (Path(run), out / run, out / "reference" / run):
+        if candidate.is_dir():
+            return candidate
+    if os.sep in run:
+        raise UsageError(f"there is no run directory {run}.")
+    raise UnknownNameError("run", run, [path.name for path in run_directories(out)])
+
+
+def run_directories(out: Path) -> list[Path]:
+    """Return the run directories below `out` and `out/reference`, oldest name first."""
+    folders = [out, out / "reference"]
+    return sorted((path.parent for folder in folders for path in folder.glob(f"*/{RUN_FILE}")), key=lambda path: path.name)
+
+
+def describe(directory: Path) -> RunSummary:
+    """Return what `list runs` shows of one run; a run that cannot be read is described by its problem."""
+    try:
+        run = load(directory)
+    except StoreError as error:
+        return RunSummary(id=directory.name, started_utc="", cases=0, launches=0, finished=False, problem=str(error))
+    return RunSummary(
+        id=run.id,
+        started_utc=run.started_utc,
+        cases=len(run.plan.cases),
+        launches=len(run.samples),
+        finished=run.finished,
+        problem=None,
+    )
+
+
+def load(directory: Path) -> Run:
+    """Read a run directory. Raises StoreError for one that is missing, damaged, or of another schema version."""
+    try:
+        data = (directory / RUN_FILE).read_bytes()
+    except OSError as error:
+        raise StoreError(f"{directory} is not a run directory: {RUN_FILE}: {error.strerror}.") from error
+    run = _decode(data, directory)
+    rounds = _read_rounds(directory)
+    return replace(
+        run,
+        samples=tuple(replace(s, rounds=tuple(rounds.get((s.case.id, s.launch), ()))) for s in run.samples),
+    )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a reader sees the old file or the new one, never half of one. Raises OSError."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _decode(data: bytes, directory: Path) -> Run:
+    class Version(msgspec.Struct):
+        schema_version: int
+
+    path = directory / RUN_FILE
+    try:
+        version = msgspec.json.decode(data, type=Version).schema_version
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {version}; this mnbench reads version {SCHEMA_VERSION}. "
+            f"Use the mnbench that wrote it, or measure again."
+        )
+    try:
+        return msgspec.json.decode(data, type=Run)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_rounds(directory: Path) -> dict[tuple[str, int], list[Round]]:
+    """Join rounds.csv and samples.csv.gz; a round whose samples are not all there is left out."""
+    latencies = _read_samples(directory)
+    rounds: dict[tuple[str, int], list[Round]] = defaultdict(list)
+    for row in _complete_rows(directory / ROUNDS_FILE):
+        try:
+            key = (row["case_id"], int(row["launch"]), int(row["order"]))
+            settle, measured = latencies[(*key, "settle")], latencies[(*key, "steady")]
+            if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
+                continue
+            rounds[key[:2]].append(_round_of(row, settle, measured))
+        except (KeyError, ValueError, TypeError, msgspec.ValidationError) as error:
+            raise StoreError(f"{directory / ROUNDS_FILE} is damaged: {error}.") from error
+    return rounds
+
+
+def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Round:
+    values: dict[str, object] = {name: row[name] if row[name] != "" else None for name in _ROUND_FIELDS}
+    values["disturbances"] = [name for name in row["disturbances"].split(";") if name]
+    return msgspec.convert({**values, "settle_ns": settle, "latencies_ns": measured}, type=Round, strict=False)
+
+
+def _read_samples(directory: Path) -> dict[tuple[str, int, int, str], list[int]]:
+    data = b"".join(member for member, _ in _complete_members(directory / SAMPLES_FILE))
+    reader = csv.DictReader(io.StringIO(data.decode()))
+    found: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
+    try:
+        for row in reader:
+            found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])].append(int(row["latency_ns"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"{directory / SAMPLES_FILE} is damaged: {error}.") from error
+    return found
+
+
+def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[object, ...]]:
+    for phase, latencies in (("settle", measured.settle_ns), ("steady", measured.latencies_ns)):
+        for index, latency_ns in enumerate(latencies):
+            yield case.id, launch, measured.order, phase, index, latency_ns
+
+
+def _round_row(case: Case, launch: int, measured: Round) -> list[object]:
+    values: list[object] = [getattr(measured, name) for name in _ROUND_FIELDS]
+    values[_ROUND_FIELDS.index("disturbances")] = ";".join(measured.disturbances)
+    values[_ROUND_FIELDS.index("settled")] = str(measured.settled).lower()
+    return [case.id, launch, *values, len(measured.settle_ns), len(measured.latencies_ns)]
+
+
+def _csv_line(values: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode()
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def _complete_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file up to its last line end; nothing if the file does not exist."""
+    data = path.read_bytes() if path.is_file() else b""
+    return list(csv.DictReader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
+
+
+def _complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield each complete gzip member of a file, decompressed, with the offset where it ends."""
+    data = memoryview(path.read_bytes() if path.is_file() else b"")
+    offset = 0
+    while offset < len(data):
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            member = inflater.decompress(data[offset:])
+        except zlib.error as error:
+            raise StoreError(f"{path} is damaged at byte {offset}: {error}.") from error
+        if not inflater.eof:
+            return
+        offset = len(data) - len(inflater.unused_data)
+        yield member, offset
+
+
+def _truncate_to_complete(directory: Path) -> None:
+    """Cut off what a killed run left incomplete, so that appending cannot corrupt the tables."""
+    samples, rounds = directory / SAMPLES_FILE, directory / ROUNDS_FILE
+    if samples.is_file():
+        os.truncate(samples, max((end for _, end in _complete_members(samples)), default=0))
+    if rounds.is_file():
+        os.truncate(rounds, rounds.read_bytes().rfind(b"\n") + 1)
+
+
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{directory} cannot be written: {error.strerror}. The rounds written so far are kept; "
+            f"make room and go on with mnbench compare --resume {directory}."
+        ) from error

@@ -1,0 +1,107 @@
+import math
+
+import pytest
+
+from mnbench.records import LaunchFailure, Verdict
+from mnbench.stats import analyse
+from mnbench.stats.analysis import decide
+from mnbench.stats.intervals import geometric_mean
+from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+
+V2, V1 = a_case(), a_case("mobilenet_v1_1.0_224")
+V2_OV = a_case(backend="openvino")
+
+
+def launches(case, medians_ns, **changes):
+    return [a_launch(case, n, a_round([median] * 3), **changes) for n, median in enumerate(medians_ns)]
+
+
+def test_the_ratio_is_paired_by_launch_so_common_drift_cancels():
+    drift = [1.0, 1.3, 0.8, 1.1]
+    run = a_run(
+        a_plan(V2, V1),
+        *launches(V2, [int(1e6 * d) for d in drift]),
+        *launches(V1, [int(1.5e6 * d) for d in drift]),
+    )
+    (_, v1) = analyse(run).results
+    assert v1.vs_baseline is not None
+    assert v1.vs_baseline.ratio is not None
+    assert v1.vs_baseline.ratio.value == pytest.approx(1.5)
+    assert v1.vs_baseline.ratio.half_width_pct < 0.01
+    assert v1.vs_baseline.verdict is Verdict.SLOWER
+    assert v1.latency_ns is not None
+    assert v1.latency_ns.half_width_pct > 10
+
+
+def test_pooled_samples_do_not_narrow_the_interval():
+    few = a_run(a_plan(V2), *(a_launch(V2, n, a_round([m])) for n, m in enumerate([100, 104, 98])))
+    many = a_run(a_plan(V2), *(a_launch(V2, n, a_round([m] * 1000)) for n, m in enumerate([100, 104, 98])))
+    assert analyse(few).results[0].latency_ns == analyse(many).results[0].latency_ns
+
+
+def test_a_launch_is_the_geometric_mean_of_its_round_medians():
+    rounds = (a_round([100, 100, 900]), a_round([400], order=1, index=1))
+    run = a_run(a_plan(V2), a_launch(V2, 0, *rounds), a_launch(V2, 1, *rounds))
+    estimate = analyse(run).results[0].latency_ns
+    assert estimate is not None
+    assert estimate.value == pytest.approx(200)
+
+
+def test_disturbed_rounds_are_left_out_and_told():
+    good, bad = a_round([100]), a_round([900], order=1, disturbances=("steal",))
+    run = a_run(a_plan(V2), a_launch(V2, 0, good, bad), a_launch(V2, 1, good))
+    analysis = analyse(run)
+    assert analysis.results[0].latency_ns is not None
+    assert analysis.results[0].latency_ns.value == pytest.approx(100)
+    assert "1 of 3 rounds" in next(c for c in analysis.caveats if c.code == "disturbed-rounds").observed
+
+
+def test_a_single_launch_has_no_interval_no_verdict_and_a_caveat():
+    run = a_run(a_plan(V2, V1), *launches(V2, [100]), *launches(V1, [200]))
+    analysis = analyse(run)
+    assert all(result.latency_ns is None for result in analysis.results)
+    assert analysis.results[1].vs_baseline is not None
+    assert analysis.results[1].vs_baseline.verdict is Verdict.INCONCLUSIVE
+    assert {caveat.code for caveat in analysis.caveats} == {"few-launches"}
+
+
+def test_each_backend_is_compared_with_the_first_one_named():
+    run = a_run(a_plan(V2, V2_OV), *launches(V2, [100, 101, 102]), *launches(V2_OV, [50, 51, 52]))
+    (comparison,) = analyse(run).between_backends
+    assert (comparison.case, comparison.baseline) == (V2_OV, V2)
+    assert comparison.verdict is Verdict.FASTER
+
+
+def test_the_baseline_of_a_case_is_in_its_own_backend():
+    run = a_run(a_plan(V2, V2_OV, V1), *launches(V2, [100, 101]), *launches(V1, [200, 202]))
+    results = {result.case: result for result in analyse(run).results}
+    assert results[V2].vs_baseline is None
+    assert results[V2_OV].vs_baseline is None
+    assert results[V1].vs_baseline.baseline == V2
+
+
+def test_only_launches_that_both_have_are_paired():
+    run = a_run(a_plan(V2, V1), *launches(V2, [100, 100, 100]), *launches(V1, [200, 210]))
+    ratio = analyse(run).results[1].vs_baseline.ratio
+    assert ratio.value == pytest.approx(math.sqrt(2.0 * 2.1))
+
+
+def test_a_failed_launch_becomes_a_caveat_with_its_reason():
+    failure = LaunchFailure(case=V2, launch=0, reason="the worker was killed by SIGKILL.")
+    analysis = analyse(a_run(a_plan(V2), failures=(failure,)))
+    assert "SIGKILL" in next(c for c in analysis.caveats if c.code == "launch-failed").observed
+
+
+@pytest.mark.parametrize(
+    ("logs", "p_adjusted", "verdict"),
+    [
+        ([0.001, 0.0012, 0.0009], 1e-6, Verdict.EQUIVALENT),  # certain, and too small to matter
+        ([0.20, 0.21, 0.19], 0.001, Verdict.SLOWER),
+        ([-0.20, -0.21, -0.19], 0.001, Verdict.FASTER),
+        ([0.20, 0.21, 0.19], 0.2, Verdict.INCONCLUSIVE),  # not after the correction
+        ([0.3, -0.3, 0.1], 0.9, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_the_verdict_follows_from_interval_and_corrected_p(logs, p_adjusted, verdict):
+    plan = a_plan(V2)
+    assert decide(geometric_mean(logs, 0.95, "m"), p_adjusted, plan) is verdict
