@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from mnbench.records import SettleRule
 
 Clock = Callable[[], int]
-MOST_INFERENCES = 5_000
+MOST_INFERENCES = 2_000
 """Per part of a round: bounds the store for sessions of microseconds, whose median needs no more."""
 
 

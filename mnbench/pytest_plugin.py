@@ -1,0 +1,67 @@
+"""Fixtures for timing sessions under pytest-benchmark: `mnbench_session` opens a network, pinned, checked and warm.
+
+Figures of one process are for noticing that something became slower (see README), not for ranking: `mnbench compare` does that.
+Imports nothing heavy until a test asks for a session, because pytest loads every plugin it finds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mnbench.backends import Session
+    from mnbench.measure.messages import OpenReply
+
+    OpenSession = Callable[[str, str], tuple[Session, OpenReply]]
+
+
+@pytest.fixture(scope="session")
+def mnbench_cache() -> Path:
+    """The cache of exported networks: $MNBENCH_CACHE, or `models`."""
+    return Path(os.environ.get("MNBENCH_CACHE", "models"))
+
+
+@pytest.fixture
+def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
+    """Return a function (model, backend) → (session, what was read back), with this process pinned to one CPU.
+
+    Exports what the cache lacks. The affinity is restored and the sessions are closed afterwards.
+    """
+    from mnbench import backends, environment
+    from mnbench.compare import spec_of
+    from mnbench.export import ensure_all
+    from mnbench.measure import timing
+    from mnbench.measure.conduct import MAX_REL_ERROR
+    from mnbench.measure.messages import OpenRequest
+    from mnbench.measure.worker import open_session
+    from mnbench.records import Case, SettleRule
+
+    affinity = os.sched_getaffinity(0)
+    opened: list[Session] = []
+
+    def open_network(model: str, backend: str) -> tuple[Session, OpenReply]:
+        case = Case(model=model, backend=backend)
+        kind = backends.require(backend, case.precision).format
+        wanted = (spec_of(case, seed=0), kind)
+        artifact = ensure_all([wanted], mnbench_cache)[wanted]
+        request = OpenRequest(
+            case=case,
+            artifact=artifact,
+            cache=str(mnbench_cache),
+            cpus=environment.choose_cpus(1),
+            max_rel_error=MAX_REL_ERROR[case.precision],
+        )
+        session, reply = open_session(request)
+        opened.append(session)
+        timing.settle(session.run, SettleRule())
+        return session, reply
+
+    yield open_network
+    for session in opened:
+        session.close()
+    os.sched_setaffinity(0, affinity)

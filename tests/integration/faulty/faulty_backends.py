@@ -1,0 +1,93 @@
+"""Backends that go wrong on purpose, found by entry points as any other package's would be.
+
+Each goes wrong in its tenth inference at the latest, so the parent meets a real dead, hung or lying process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+
+from mnbench.backends.null import NullBackend, NullSession
+from mnbench.errors import WorkerError
+
+
+class _Session(NullSession):
+    runs = 0
+    changed: dict[str, str] = {}  # noqa: RUF012 - overridden by the subclasses below
+
+    def run(self) -> None:
+        time.sleep(0.001)
+        self.runs += 1
+        if self.runs == 10:
+            self.misbehave()
+
+    def misbehave(self) -> None:
+        pass
+
+    def effective(self):
+        return {**super().effective(), **self.changed}
+
+
+class _Faulty(NullBackend):
+    session: type[_Session] = _Session
+
+    def open(self, artifact, root, feed, *, threads, precision):
+        return self.session(threads=threads, precision=precision)
+
+
+def _backend(label: str, *, changed: dict[str, str] | None = None, opened=None, misbehave=None) -> type[_Faulty]:
+    body = {"changed": changed or {}, "misbehave": lambda self: misbehave() if misbehave else None}
+    session = type(f"{label}Session", (_Session,), body)
+
+    def open_session(self, artifact, root, feed, *, threads, precision):
+        if opened:
+            opened()
+        return session(threads=threads, precision=precision)
+
+    return type(label, (_Faulty,), {"name": label.lower(), "session": session, "open": open_session})
+
+
+def _crash() -> None:
+    print("about to divide by nought", flush=True)
+    os._exit(3)
+
+
+def _raise() -> None:
+    raise ValueError("the kernel is not implemented")
+
+
+def _mute() -> None:
+    raise WorkerError("this runtime refuses")
+
+
+def _spin() -> None:
+    for _ in range(2):
+        threading.Thread(target=_burn, daemon=True).start()
+
+
+def _burn() -> None:
+    data = bytes(1 << 20)
+    while True:
+        hashlib.sha256(data)  # releases the interpreter lock, so that two threads burn two CPUs
+
+
+Crashing = _backend("Crashing", misbehave=_crash)
+Hanging = _backend("Hanging", misbehave=lambda: time.sleep(600))
+Killed = _backend("Killed", misbehave=lambda: os.kill(os.getpid(), signal.SIGKILL))
+Raising = _backend("Raising", misbehave=_raise)
+Mute = _backend("Mute", opened=_mute)
+MoreThreads = _backend("MoreThreads", changed={"threads": "2"})
+Bf16Inside = _backend("Bf16Inside", changed={"precision": "bf16"})
+Wandering = _backend("Wandering", misbehave=lambda: os.sched_setaffinity(0, {0}))
+Spinning = _backend("Spinning", misbehave=_spin)
+
+
+class Uninstalled(_Faulty):
+    name = "uninstalled"
+
+    def missing(self) -> str | None:
+        return "backend 'uninstalled' needs the package nowhere: pip install nowhere."

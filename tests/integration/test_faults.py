@@ -1,0 +1,93 @@
+"""Faults really caused: workers that crash, hang, are killed or lie. The others go on, and the reason is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnbench import stats, store
+from mnbench.measure import conduct
+from mnbench.records import Case, SettleRule
+from tests.conftest import a_plan, a_run
+
+FAULTY = Path(__file__).parent / "faulty"
+NULL = Case(model="none", backend="null")
+CPU = max(os.sched_getaffinity(0))
+
+
+@pytest.fixture(autouse=True)
+def _faulty_backends(monkeypatch):
+    """Make the faulty backends known to this process and to its workers."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTY), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(FAULTY))
+    yield
+    sys.modules.pop("faulty_backends", None)
+
+
+def measure(tmp_path, *backends, **changes):
+    cases = (*(Case(model="none", backend=name) for name in backends), NULL)
+    settings = {"launches": 2, "cpus": (CPU,), "rounds_per_launch": 1, "round_target_ms": 20.0, "budget_s": 60.0,
+                "timeout_s": 20.0, "settle": SettleRule(min_ms=1.0)}  # fmt: skip
+    plan = a_plan(*cases, **{**settings, **changes})
+    writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
+    conduct(plan, {case.id: None for case in cases}, tmp_path, writer.logs, writer)
+    writer.finish(finished=True)
+    return store.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ("crashing", "the worker ended with exit code 3."),
+        ("killed", "the worker was killed by SIGKILL."),
+        ("raising", "ValueError: the kernel is not implemented"),
+        ("mute", "this runtime refuses"),
+        ("more_threads", "threads '1' was requested, but the runtime says '2'; the figures would be mislabelled."),
+        ("bf16_inside", "precision 'fp32' was requested, but the runtime says 'bf16'; the figures would be mislabelled."),
+    ],
+)
+def test_a_failing_worker_is_reported_with_its_reason_and_the_others_go_on(tmp_path, backend, reason):
+    run = measure(tmp_path, backend)
+    assert {failure.reason for failure in run.failures} == {reason}
+    null = next(r for r in stats.analyse(run).results if r.case == NULL)
+    assert null.launches == 2
+
+
+def test_a_worker_that_hangs_is_killed_at_the_time_out(tmp_path):
+    run = measure(tmp_path, "hanging", timeout_s=1.0)
+    assert run.failures[0].reason == "the worker hung: no answer within 1 s; it was killed."
+    assert next(r for r in stats.analyse(run).results if r.case == NULL).launches == 2
+
+
+def test_the_log_of_a_crashed_worker_is_kept_and_its_tail_reported(tmp_path):
+    run = measure(tmp_path, "crashing")
+    assert "about to divide by nought" in run.failures[0].log_tail
+    assert any("crashing" in path.name for path in (tmp_path / "logs").iterdir())
+
+
+def test_a_case_that_never_gave_a_figure_is_not_tried_again(tmp_path):
+    assert len(measure(tmp_path, "crashing", launches=4).failures) == 1
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs a second CPU to wander to")
+def test_a_worker_that_leaves_its_cpu_is_refused(tmp_path):
+    run = measure(tmp_path, "wandering", rounds_per_launch=2)
+    assert "a thread may run on CPUs [0]" in run.failures[0].reason
+
+
+def test_a_session_that_burns_cpu_while_it_waits_gets_none(tmp_path):
+    run = measure(tmp_path, "spinning", rounds_per_launch=2)
+    rounds = [r for s in run.samples if s.case.backend == "spinning" for r in s.rounds if r.index == 1]
+    assert rounds
+    assert all(r.idle_cpu_ns < 20_000_000 for r in rounds)
+
+
+def test_a_session_that_uses_more_cpu_than_its_threads_is_marked(tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs")
+    run = measure(tmp_path, "spinning", cpus=tuple(sorted(os.sched_getaffinity(0)))[-2:], round_target_ms=200.0)
+    rounds = [r for s in run.samples if s.case.backend == "spinning" for r in s.rounds]
+    assert any("more threads than requested" in r.disturbances for r in rounds)

@@ -1,0 +1,151 @@
+import gzip
+import json
+import os
+
+import pytest
+
+from mnbench import store
+from mnbench.errors import StoreError, UnknownNameError, UsageError
+from mnbench.records import LaunchFailure
+from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+
+CASE = a_case()
+ROUNDS = (
+    a_round([100, 110, 120], order=0, settle_ns=(150, 130)),
+    a_round([101], order=1, index=1, disturbances=("steal", "not settled"), settled=False, pressure_us=7, throttled_ns=0),
+)
+
+
+def write(directory, *rounds, **changes):
+    writer = store.RunWriter(directory, a_run(a_plan(CASE), **changes))
+    writer.launch(a_launch(CASE, 0))
+    for measured in rounds:
+        writer.round(CASE, 0, measured)
+    return writer
+
+
+def test_a_run_is_read_back_as_it_was_written(tmp_path):
+    write(tmp_path, *ROUNDS).finish(finished=True)
+    assert store.load(tmp_path) == a_run(a_plan(CASE), a_launch(CASE, 0, *ROUNDS), finished=True)
+
+
+def test_every_round_is_readable_as_soon_as_it_is_written(tmp_path):
+    write(tmp_path, ROUNDS[0])  # and no finish: the process was killed here
+    assert store.load(tmp_path).samples[0].rounds == ROUNDS[:1]
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 5, 30])
+def test_a_round_cut_off_by_a_kill_is_left_out_and_the_earlier_ones_stay(tmp_path, lost_bytes):
+    write(tmp_path, *ROUNDS)
+    samples = tmp_path / store.SAMPLES_FILE
+    os.truncate(samples, samples.stat().st_size - lost_bytes)
+    assert store.load(tmp_path).samples[0].rounds == ROUNDS[:1]
+
+
+def test_a_half_written_line_of_rounds_is_left_out(tmp_path):
+    write(tmp_path, *ROUNDS)
+    rounds = tmp_path / store.ROUNDS_FILE
+    os.truncate(rounds, rounds.stat().st_size - 3)
+    assert store.load(tmp_path).samples[0].rounds == ROUNDS[:1]
+
+
+def test_a_resumed_run_goes_on_behind_the_last_complete_round(tmp_path):
+    write(tmp_path, *ROUNDS)
+    samples = tmp_path / store.SAMPLES_FILE
+    os.truncate(samples, samples.stat().st_size - 2)
+    writer = store.RunWriter(tmp_path, store.load(tmp_path))
+    writer.launch(a_launch(CASE, 1))
+    later = a_round([90], order=2)
+    writer.round(CASE, 1, later)
+    assert [launch.rounds for launch in store.load(tmp_path).samples] == [ROUNDS[:1], (later,)]
+
+
+def test_samples_are_a_plain_gzipped_csv_for_any_tool(tmp_path):
+    write(tmp_path, *ROUNDS)
+    lines = gzip.decompress((tmp_path / store.SAMPLES_FILE).read_bytes()).decode().splitlines()
+    assert lines[0] == ",".join(store.SAMPLE_COLUMNS)
+    assert lines[1] == f"{CASE.id},0,0,settle,0,150"
+    assert len(lines) == 1 + 5 + 2
+
+
+def test_failures_are_kept(tmp_path):
+    failure = LaunchFailure(case=CASE, launch=0, reason="it hung", log_tail="…")
+    write(tmp_path).failure(failure)
+    assert store.load(tmp_path).failures == (failure,)
+
+
+def test_another_schema_version_is_refused_by_its_number(tmp_path):
+    write(tmp_path)
+    path = tmp_path / store.RUN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(StoreError, match=r"has schema version 99; this mnbench reads version 1"):
+        store.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema_version": 1}', b"[]", b"\xff\xfe"])
+def test_a_damaged_run_file_is_refused_with_its_path(tmp_path, content):
+    (tmp_path / store.RUN_FILE).write_bytes(content)
+    with pytest.raises(StoreError, match=r"run\.json cannot be read"):
+        store.load(tmp_path)
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="is not a run directory"):
+        store.load(tmp_path)
+
+
+def test_damage_in_the_middle_of_the_samples_is_an_error_not_a_shorter_run(tmp_path):
+    write(tmp_path, *ROUNDS)
+    path = tmp_path / store.SAMPLES_FILE
+    data = bytearray(path.read_bytes())
+    data[len(gzip.compress(b"")) + 40] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(StoreError, match="is damaged"):
+        store.load(tmp_path)
+
+
+def test_a_damaged_round_line_is_an_error(tmp_path):
+    write(tmp_path, *ROUNDS)
+    path = tmp_path / store.ROUNDS_FILE
+    path.write_text(path.read_text().replace(",1,1,0,", ",1,one,0,", 1).replace(f"{CASE.id},0,0,0", f"{CASE.id},0,x,0"))
+    with pytest.raises(StoreError, match="is damaged"):
+        store.load(tmp_path)
+
+
+def test_two_runs_of_one_second_get_two_directories(tmp_path):
+    first = store.create_directory(tmp_path, "2026-01-01T00:00:00+00:00")
+    second = store.create_directory(tmp_path, "2026-01-01T00:00:00+00:00")
+    assert (first.name, second.name) == ("20260101T000000", "20260101T000000-2")
+
+
+def test_an_out_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        store.create_directory(tmp_path / "file", "2026-01-01T00:00:00+00:00")
+
+
+def test_an_out_without_space_is_refused_before_measuring(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "NEEDED_BYTES", 1 << 62)
+    with pytest.raises(UsageError, match=r"MiB of free space; a run needs up to .* Nothing was measured"):
+        store.create_directory(tmp_path, "2026-01-01T00:00:00+00:00")
+
+
+def test_an_unknown_run_suggests_the_nearest(tmp_path):
+    write(tmp_path / "20260101T000000")
+    with pytest.raises(UnknownNameError, match="did you mean '20260101T000000'"):
+        store.resolve("20260101T000001", tmp_path)
+
+
+def test_a_run_that_cannot_be_read_is_listed_with_its_problem(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / store.RUN_FILE).write_text("{")
+    assert "cannot be read" in (store.describe(tmp_path / "broken").problem or "")
+
+
+def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "file"
+    store.write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        store.write_atomically(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
