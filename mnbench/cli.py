@@ -1,7 +1,7 @@
 """The command line: arguments in, exit codes out. Everything else is imported when its command runs, so that --help is quick.
 
-Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 something failed (a case, the disk,
-a run that cannot be read), 2 the request cannot be met, 128 + the signal's number for an interrupted run.
+Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 something failed (a case,
+the disk, a run that cannot be read), 2 the request cannot be met, 128 + the signal's number for an interrupted run.
 """
 
 from __future__ import annotations
@@ -67,17 +67,12 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from mnbench import catalog, store
     from mnbench.report import listing
 
-    if options.what == "models":
-        listing.models(catalog.names(), as_json=options.json)
-    elif options.what == "backends":
-        listing.backends(_backend_rows(), as_json=options.json)
-    elif options.what == "runs":
-        listing.runs([store.describe(path) for path in store.run_directories(options.out)], as_json=options.json)
-    else:
-        raise UnknownNameError("list", options.what, ("models", "backends", "runs"))
+    rows = {"models": _model_rows, "backends": _backend_rows, "runs": _run_rows}
+    if options.what not in rows:
+        raise UnknownNameError("list", options.what, rows)
+    print(listing.show(rows[options.what](options), as_json=options.json))
     return DONE
 
 
@@ -132,17 +127,43 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _backend_rows() -> list[tuple[str, str, str, str]]:
-    """Return (name, versions, precisions, what is missing) of every backend."""
+def _model_rows(_: argparse.Namespace) -> list[dict[str, str]]:
+    from mnbench import catalog
+    from mnbench.report import listing
+
+    return listing.models(catalog.card(name) for name in catalog.names())
+
+
+def _backend_rows(_: argparse.Namespace) -> list[dict[str, str]]:
     from mnbench import backends
     from mnbench.environment import package_version
 
-    rows = []
-    for name in backends.names():
-        backend = backends.get(name)
-        versions = ", ".join(f"{package} {package_version(package) or '–'}" for package in backend.packages)
-        rows.append((name, versions, " ".join(backend.precisions), backend.missing() or ""))
-    return rows
+    return [
+        {
+            "backend": name,
+            "versions": ", ".join(f"{package} {package_version(package) or '–'}" for package in backend.packages),
+            "opens": backend.format,
+            "precisions": " ".join(backend.precisions),
+            "missing": backend.missing() or "",
+        }
+        for name in backends.names()
+        for backend in [backends.get(name)]
+    ]
+
+
+def _run_rows(options: argparse.Namespace) -> list[dict[str, str]]:
+    from mnbench import store
+
+    return [
+        {
+            "run": summary.id,
+            "started": summary.started_utc,
+            "cases": str(summary.cases),
+            "launches": str(summary.launches),
+            "state": summary.problem or ("complete" if summary.finished else "interrupted"),
+        }
+        for summary in map(store.describe, store.run_directories(options.out))
+    ]
 
 
 def _complain(message: object, code: int) -> int:
@@ -192,9 +213,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
     what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid or v2-grid")
     what.add_argument("--models", nargs="+", metavar="MODEL", help="networks, instead of a suite; see: mnbench list models")
-    what.add_argument(
-        "--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino"
-    )
+    what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
     what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
     what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
     what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")

@@ -69,7 +69,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
 def plan(request: Request) -> Plan:
     """Return the plan of a request.
 
-    Raises UnknownNameError, MissingPackageError or UsageError for anything that cannot be measured here, before any work is done.
+    Raises UnknownNameError, MissingPackageError or UsageError, before any work is done, for what cannot be measured here.
     """
     models = models_of(request)
     for name in request.backends:
@@ -168,9 +168,7 @@ def resume(directory: Path, cache: Path, listener: Listener) -> Path:
     return directory
 
 
-def export(
-    the_plan: Plan, cache: Path, listener: Listener
-) -> dict[str, Artifact | None]:
+def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, Artifact | None]:
     """Return the artefact of each case by its id, exporting what the cache lacks. Raises ExportError, UsageError."""
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
@@ -188,9 +186,7 @@ def spec_of(case: Case, seed: int) -> ExportSpec:
     return ExportSpec(model=case.model, precision="fp32", batch=case.batch, opset=OPSET, seed=seed)
 
 
-def measure(
-    the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | None], cache: Path, listener: Listener
-) -> None:
+def measure(the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | None], cache: Path, listener: Listener) -> None:
     """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
     writer = store.RunWriter(directory, the_run)
     try:

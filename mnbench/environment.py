@@ -22,7 +22,7 @@ ISA_FLAGS = (
 )  # fmt: skip
 """CPU flags that decide which kernels a runtime may pick."""
 
-STEERING_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ORT_", "OV_", "TBB_", "ATEN_")
+STEERING_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "ORT_", "OV_", "TBB_", "ATEN_")
 """Environment variables with these prefixes change threads, ISA or precision of a runtime."""
 
 PACKAGES = ("mnbench", "numpy", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "pytorchcv")
@@ -85,7 +85,9 @@ def choose_cpus(threads: int, requested: Iterable[int] | None = None, root: Path
     """
     budget, reason = cpu_budget(root)
     if threads > budget:
-        raise UsageError(f"{threads} threads were asked for, but this process may use {budget} ({reason}); give --threads {budget} or fewer.")
+        raise UsageError(
+            f"{threads} threads were asked for, but this process may use {budget} ({reason}); give --threads {budget} or fewer."
+        )
     allowed = sorted(os.sched_getaffinity(0))
     cores = _core_of_cpu(root)
     if requested is None:

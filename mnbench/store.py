@@ -112,7 +112,8 @@ def create_directory(out: Path, started_utc: str) -> Path:
         free = shutil.disk_usage(out).free
         if free < NEEDED_BYTES:
             raise UsageError(
-                f"--out {out} has {free >> 20} MiB of free space; a run needs up to {NEEDED_BYTES >> 20} MiB. Nothing was measured."
+                f"--out {out} has {free >> 20} MiB of free space; a run needs up to {NEEDED_BYTES >> 20} MiB. "
+                "Nothing was measured."
             )
         for number in range(1, 1000):
             directory = out / (stem if number == 1 else f"{stem}-{number}")

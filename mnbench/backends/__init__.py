@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +109,7 @@ def require(name: str, precision: str) -> Backend:
     if sentence := backend.missing():
         raise MissingPackageError(sentence)
     if precision not in backend.precisions:
-        raise UsageError(
-            f"backend {name!r} cannot run precision {precision!r}; it can run {', '.join(backend.precisions)}."
-        )
+        raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {', '.join(backend.precisions)}.")
     return backend
 
 

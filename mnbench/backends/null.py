@@ -50,7 +50,5 @@ class NullBackend:
     def load_runtime(self) -> None:
         pass
 
-    def open(
-        self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
-    ) -> NullSession:
+    def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> NullSession:
         return NullSession(threads=threads, precision=precision)

@@ -87,9 +87,7 @@ class OrtBackend:
         ort.disable_telemetry_events()
         ort.set_default_logger_severity(3)
 
-    def open(
-        self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
-    ) -> OrtSession:
+    def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> OrtSession:
         if artifact is None or feed is None:
             raise WorkerError("backend 'ort' needs an ONNX file and an input.")
         return OrtSession(root / artifact.path, feed, threads=threads)

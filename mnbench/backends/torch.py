@@ -24,7 +24,7 @@ class TorchSession:
         from mnbench import catalog, zoo
 
         torch.set_num_threads(threads)
-        self._module = zoo.build(catalog.card(model), state=torch.load(path, weights_only=True))
+        self._module = zoo.build(catalog.card(model), weights=torch.load(path, weights_only=True))
         self._input = torch.from_numpy(feed.input)
         self._output = torch.empty(0)
         # Held open for the session's life: entering it in `run` would be timed.
@@ -63,7 +63,11 @@ class TorchBackend:
     packages: tuple[str, ...] = ("torch",)
     precisions: tuple[str, ...] = ("fp32",)
     # libgomp spins for a while after each parallel region unless told to sleep (METHOD, fact 5).
-    environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}", "MKL_NUM_THREADS": "{threads}", "OMP_WAIT_POLICY": "passive"}
+    environment: Mapping[str, str] = {
+        "OMP_NUM_THREADS": "{threads}",
+        "MKL_NUM_THREADS": "{threads}",
+        "OMP_WAIT_POLICY": "passive",
+    }
 
     def missing(self) -> str | None:
         return missing_sentence(self.name, "torch", "torch", "torch")
@@ -73,9 +77,7 @@ class TorchBackend:
 
         torch.set_grad_enabled(False)
 
-    def open(
-        self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
-    ) -> TorchSession:
+    def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> TorchSession:
         if artifact is None or feed is None:
             raise WorkerError("backend 'torch' needs a state dict and an input.")
         return TorchSession(root / artifact.path, artifact.spec.model, feed, threads=threads)

@@ -7,6 +7,6 @@ One exporter per format, found in one literal table. A format's exporter may ask
 
 from __future__ import annotations
 
-from mnbench.export.cache import ensure, ensure_all, lookup
+from mnbench.export.batch import ensure_all
 
-__all__ = ["ensure", "ensure_all", "lookup"]
+__all__ = ["ensure_all"]

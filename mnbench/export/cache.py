@@ -12,12 +12,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -25,8 +22,8 @@ from typing import cast
 import msgspec
 from filelock import FileLock
 
-from mnbench.environment import cpu_budget, package_version
-from mnbench.errors import ExportError, MnbenchError, UsageError
+from mnbench.environment import package_version
+from mnbench.errors import ExportError
 from mnbench.records import Artifact, ExportSpec, Format
 
 LAYOUT = 1
@@ -114,36 +111,6 @@ def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
     return artifact
 
 
-def ensure_all(
-    wanted: Iterable[tuple[ExportSpec, Format]], cache: Path, done: Callable[[str], None] = lambda _: None
-) -> dict[tuple[ExportSpec, Format], Artifact]:
-    """Return every artefact wanted; make the missing ones in child processes, so that this one stays small.
-
-    `done` is told the name of each network made. Raises ExportError; UsageError when the cache cannot be written.
-    """
-    pairs = list(dict.fromkeys(wanted))
-    found = {pair: artifact for pair in pairs if (artifact := lookup(*pair, cache)) is not None}
-    missing: dict[ExportSpec, list[Format]] = {}
-    for spec, kind in pairs:
-        if (spec, kind) not in found:
-            missing.setdefault(spec, []).append(kind)
-    if not missing:
-        return found
-    _check_writable(cache)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(len(missing), cpu_budget()[0]), mp_context=context) as pool:
-        futures = {pool.submit(_ensure_formats, spec, kinds, cache): spec for spec, kinds in missing.items()}
-        try:
-            for future in as_completed(futures):
-                found |= future.result()
-                done(futures[future].model)
-        except BrokenProcessPool as error:
-            raise ExportError("the process that exports networks was killed; is there enough memory?") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    return found
-
-
 def file_errors(name: str, output: object, reference: object) -> tuple[float, float]:
     """Return (max |y - r|, that over max |r|) of two arrays of the same shape. Raises ExportError for other shapes."""
     import numpy as np
@@ -153,20 +120,6 @@ def file_errors(name: str, output: object, reference: object) -> tuple[float, fl
         raise ExportError(f"{name} gives outputs of shape {y.shape}; torch gives {r.shape}.")
     max_abs = float(np.abs(y - r).max())
     return max_abs, max_abs / float(np.abs(r).max())
-
-
-def _ensure_formats(
-    spec: ExportSpec, kinds: list[Format], cache: Path
-) -> dict[tuple[ExportSpec, Format], Artifact]:
-    """Run in a child process."""
-    try:
-        return {(spec, kind): ensure(spec, kind, cache) for kind in kinds}
-    except MnbenchError:
-        raise
-    except OSError as error:
-        raise ExportError(f"{spec.model} could not be written to the cache {cache}: {error.strerror or error}.") from None
-    except Exception as error:  # exporters raise many types of their own, and not all can be sent to the parent
-        raise ExportError(f"{spec.model} could not be exported: {type(error).__name__}: {error}") from None
 
 
 @functools.cache
@@ -207,12 +160,3 @@ def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Pat
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_writable(cache: Path) -> None:
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError as error:
-        raise UsageError(f"the cache {cache} cannot be written: {error.strerror}; name another with --cache.") from error

@@ -24,7 +24,7 @@ INPUT, OUTPUT = "input", "logits"
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     """Write model.onnx. Raises ExportError when the file is not as this module's first line promises."""
     state = ensure(spec, Format.TORCH_STATE, cache)
-    module = zoo.build(catalog.card(spec.model), state=torch.load(cache / state.path, weights_only=True))
+    module = zoo.build(catalog.card(spec.model), weights=torch.load(cache / state.path, weights_only=True))
     with np.load(cache / state.feed_path) as feed:
         x, y = feed["input"], feed["output"]
     path = folder / "model.onnx"
@@ -65,7 +65,9 @@ def check_file(path: Path, spec: ExportSpec) -> None:
         if not all(dimension.dim_value > 0 for dimension in value.type.tensor_type.shape.dim):
             raise ExportError(f"{spec.model}: {value.name!r} has no static shape.")
     if unfolded := unfolded_normalisations(model):
-        raise ExportError(f"{spec.model}: {len(unfolded)} batch normalisations directly follow a convolution, e.g. {unfolded[0]!r}.")
+        raise ExportError(
+            f"{spec.model}: {len(unfolded)} batch normalisations directly follow a convolution, e.g. {unfolded[0]!r}."
+        )
 
 
 def unfolded_normalisations(model: onnx.ModelProto) -> list[str]:

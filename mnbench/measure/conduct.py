@@ -224,9 +224,7 @@ class _Conductor:
         left_s = max(0.0, self._plan.budget_s - elapsed_s)
         if self._longest_wave_s:
             left_s = min(left_s, (waves - self._wave) * self._longest_wave_s)
-        self._progress(
-            Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what)
-        )
+        self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
 
 
 def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:

@@ -53,9 +53,7 @@ class CounterReader:
     def __init__(self, cpus: Iterable[int], root: Path = Path("/")) -> None:
         self._names = tuple(f"cpu{cpu}" for cpu in cpus)
         self._root = root
-        self._throttle_files = [
-            folder / "cpu.stat" for folder in cgroup_folders(root) if (folder / "cpu.stat").is_file()
-        ]
+        self._throttle_files = [folder / "cpu.stat" for folder in cgroup_folders(root) if (folder / "cpu.stat").is_file()]
 
     def read(self) -> Counters:
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -25,7 +25,7 @@ class Worker:
     """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
 
     def __init__(self, case: Case, log: Path) -> None:
-        """Start the interpreter; it imports no runtime until `open`. Raises StoreError's cause, OSError, if the log cannot be written."""
+        """Start the interpreter; it imports no runtime until `open`. Raises OSError if the log cannot be written."""
         self.case = case
         self._log = log
         request_read, self._requests = os.pipe()

@@ -66,14 +66,17 @@ class Failed:
     reason: str
 
 
+Message = OpenRequest | RoundRequest | OpenReply | RoundReply | Failed
+
+
 class _Tagged(msgspec.Struct, frozen=True):
     kind: str
     body: msgspec.Raw
 
 
-_KINDS = {kind.__name__: kind for kind in (OpenRequest, RoundRequest, OpenReply, RoundReply, Failed)}
-
-Message = OpenRequest | RoundRequest | OpenReply | RoundReply | Failed
+_KINDS: Mapping[str, type[Message]] = {
+    kind.__name__: kind for kind in (OpenRequest, RoundRequest, OpenReply, RoundReply, Failed)
+}
 
 
 def encode(message: Message) -> bytes:
@@ -87,4 +90,4 @@ def decode(line: bytes) -> Message:
     tagged = msgspec.json.decode(line, type=_Tagged)
     if tagged.kind not in _KINDS:
         raise msgspec.DecodeError(f"unknown message {tagged.kind!r}")
-    return msgspec.json.decode(tagged.body, type=_KINDS[tagged.kind])  # type: ignore[no-any-return]
+    return msgspec.json.decode(tagged.body, type=_KINDS[tagged.kind])

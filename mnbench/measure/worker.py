@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,9 +82,7 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     before_import_ns = time.perf_counter_ns()
     backend.load_runtime()
     before_open_ns = time.perf_counter_ns()
-    session = backend.open(
-        request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision
-    )
+    session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
     opened_ns = time.perf_counter_ns()
     session.run()
     ran_ns = time.perf_counter_ns()
@@ -160,7 +158,8 @@ def compare_outputs(
     max_rel = max_abs / float(np.abs(feed.output).max())
     if max_rel > max_rel_error:
         raise WorkerError(
-            f"the outputs are {max_rel:.2g} (relative) away from torch's, more than the {max_rel_error:g} this precision explains."
+            f"the outputs are {max_rel:.2g} (relative) away from torch's; "
+            f"this precision explains no more than {max_rel_error:g}."
         )
     return max_abs, max_rel
 
@@ -173,7 +172,6 @@ def _say(replies: BinaryIO, message: messages.Message) -> None:
 def _die_with_parent() -> None:
     """Ask the kernel to kill this process when the parent ends, even while it is stopped between its turns."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 
 if __name__ == "__main__":

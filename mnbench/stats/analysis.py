@@ -64,7 +64,7 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 
 
 def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
-    """Compare each (case, baseline) pair over the launches both have; verdicts are corrected for the number of pairs."""
+    """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs."""
     differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
     p_values = [t_test_p(d) for d in differences]
     adjusted = iter(holm([p for p in p_values if p is not None]))
@@ -73,17 +73,15 @@ def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchL
         ratio = geometric_mean(logs_of_pair, plan.level, RATIO_METHOD)
         p_adjusted = None if p is None else next(adjusted)
         verdict = decide(ratio, p_adjusted, plan)
-        comparisons.append(
-            Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=p_adjusted, verdict=verdict)
-        )
+        comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=p_adjusted, verdict=verdict))
     return comparisons
 
 
 def decide(ratio: Estimate | None, p_adjusted: float | None, plan: Plan) -> Verdict:
     """Return what the interval allows one to say.
 
-    Equivalent when the whole interval lies within ±`plan.equivalence_pct`; faster or slower when the difference stands after the
-    correction for many comparisons; inconclusive otherwise, and always without an interval.
+    Equivalent when the whole interval lies within ±`plan.equivalence_pct`; faster or slower when the difference stands after
+    the correction for many comparisons; inconclusive otherwise, and always without an interval.
     """
     if ratio is None or p_adjusted is None:
         return Verdict.INCONCLUSIVE

@@ -25,9 +25,7 @@ def geometric_mean(logs: Sequence[float], level: float, method: str) -> Estimate
         return None
     mean = float(np.mean(logs))
     reach = t_quantile(level, n - 1) * float(np.std(logs, ddof=1)) / math.sqrt(n)
-    return Estimate(
-        value=math.exp(mean), low=math.exp(mean - reach), high=math.exp(mean + reach), level=level, method=method
-    )
+    return Estimate(value=math.exp(mean), low=math.exp(mean - reach), high=math.exp(mean + reach), level=level, method=method)
 
 
 def t_quantile(level: float, degrees: float) -> float:

@@ -46,7 +46,10 @@ def measure(tmp_path, *backends, **changes):
         ("raising", "ValueError: the kernel is not implemented"),
         ("mute", "this runtime refuses"),
         ("more_threads", "threads '1' was requested, but the runtime says '2'; the figures would be mislabelled."),
-        ("bf16_inside", "precision 'fp32' was requested, but the runtime says 'bf16'; the figures would be mislabelled."),
+        (
+            "bf16_inside",
+            "precision 'fp32' was requested, but the runtime says 'bf16'; the figures would be mislabelled.",
+        ),
     ],
 )
 def test_a_failing_worker_is_reported_with_its_reason_and_the_others_go_on(tmp_path, backend, reason):

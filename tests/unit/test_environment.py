@@ -1,0 +1,110 @@
+import os
+
+import pytest
+
+from mnbench import environment
+from mnbench.errors import UsageError
+
+CPUINFO = """processor\t: 0
+model name\t: AMD EPYC
+cpu family\t: 26
+model\t\t: 2
+flags\t\t: fpu avx avx2 avx512f hypervisor amx_tile
+
+processor\t: 1
+model name\t: another
+"""
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A made-up host: four CPUs on two cores, no quota."""
+
+    def write(path, text):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    write("proc/cpuinfo", CPUINFO)
+    write("proc/meminfo", "MemTotal:       1024 kB\nMemAvailable:    512 kB\n")
+    for cpu, core in enumerate((0, 0, 1, 1)):
+        write(f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id", "0\n")
+        write(f"sys/devices/system/cpu/cpu{cpu}/topology/core_id", f"{core}\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    return HostFiles(tmp_path, write)
+
+
+class HostFiles:
+    def __init__(self, root, write):
+        self.root, self.write = root, write
+
+
+def test_the_record_names_cpu_isa_cores_and_memory(host):
+    seen = environment.capture(root=host.root)
+    assert seen.cpu_model == "AMD EPYC (family 26, model 2)"
+    assert seen.isa == ("avx", "avx2", "avx512f", "amx_tile")
+    assert (seen.physical_cores, seen.memory_bytes, seen.virtualisation) == (2, 1 << 20, "hypervisor")
+
+
+def test_the_budget_is_cores_not_siblings(host):
+    assert environment.cpu_budget(host.root) == (2, "physical cores in the affinity mask")
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"proc/self/cgroup": "0::/job\n", "sys/fs/cgroup/job/cpu.max": "150000 100000\n"}, 1.5),
+        ({"proc/self/cgroup": "0::/job\n", "sys/fs/cgroup/job/cpu.max": "max 100000\n"}, None),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+          "sys/fs/cgroup/a/cpu.max": "100000 100000\n"}, 1.0),
+        ({"proc/self/cgroup": "4:cpu,cpuacct:/job\n", "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "50000\n",
+          "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"proc/self/cgroup": "1:cpu:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+          "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_the_tightest_cgroup_quota_is_found_in_both_versions(host, files, quota):
+    for path, text in files.items():
+        host.write(path, text)
+    assert environment.cgroup_cpu_quota(host.root) == quota
+
+
+def test_a_quota_below_the_cores_sets_the_budget(host):
+    host.write("proc/self/cgroup", "0::/job\n")
+    host.write("sys/fs/cgroup/job/cpu.max", "150000 100000\n")
+    assert environment.cpu_budget(host.root) == (1, "CPUs of the cgroup's quota")
+
+
+def test_launches_are_pinned_to_the_last_cores_one_cpu_each(host):
+    assert environment.choose_cpus(1, root=host.root) == (2,)
+    assert environment.choose_cpus(2, root=host.root) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("threads", "cpus", "message"),
+    [
+        (3, None, r"3 threads were asked for, but this process may use 2 \(physical cores in the affinity mask\)"),
+        (1, (9,), r"CPU 9 is not one this process may use; --cpus can name 0,1,2,3"),
+        (2, (0, 1), r"names two SMT siblings"),
+        (2, (0,), r"gives 1 for 2 threads"),
+    ],
+)
+def test_cpus_that_cannot_be_had_are_refused(host, threads, cpus, message):
+    with pytest.raises(UsageError, match=message):
+        environment.choose_cpus(threads, cpus, host.root)
+
+
+def test_cpu_lists_are_read_as_the_kernel_writes_them():
+    assert environment.parse_cpus("0,2-4") == (0, 2, 3, 4)
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "0;1", "-1", "0-99999999"])
+def test_what_is_no_cpu_list_is_refused(text):
+    with pytest.raises(UsageError):
+        environment.parse_cpus(text)
+
+
+def test_this_host_can_be_described():
+    seen = environment.capture()
+    assert seen.cpu_budget >= 1
+    assert seen.packages["numpy"]
