@@ -1,0 +1,144 @@
+"""One contract for every backend: what is requested is read back and holds, and the outputs are torch's."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import pytest
+
+from mnbench import backends, environment
+from mnbench.compare import spec_of
+from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
+from mnbench.export import ensure_all
+from mnbench.measure.conduct import MAX_REL_ERROR
+from mnbench.measure.launcher import Worker
+from mnbench.measure.messages import OpenRequest, RoundRequest
+from mnbench.measure.worker import compare_outputs
+from mnbench.records import Case, Format, SettleRule
+
+SMALLEST = "mobilenet_v1_0.25_128"
+NAMES = tuple(name for name in backends.BUILT_IN if backends.get(name).missing() is None)
+PRECISIONS = [(name, precision) for name in NAMES for precision in backends.get(name).precisions]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def open_worker(cache, tmp_path):
+    """Open a case of the smallest network in a real worker; return it with its reply."""
+    workers = []
+
+    def open_it(name, *, precision="fp32", threads=1, batch=1, max_rel_error=None):
+        case = Case(model=SMALLEST, backend=name, precision=precision, threads=threads, batch=batch)
+        kind = backends.get(name).format
+        wanted = (spec_of(case, seed=0), kind)
+        artifact = None if kind is Format.NONE else ensure_all([wanted], cache)[wanted]
+        worker = Worker(case, tmp_path / f"{case.id}.log")
+        workers.append(worker)
+        request = OpenRequest(
+            case=case,
+            artifact=artifact,
+            cache=str(cache),
+            cpus=environment.choose_cpus(threads),
+            max_rel_error=MAX_REL_ERROR[precision] if max_rel_error is None else max_rel_error,
+        )
+        return worker, worker.open(request, timeout_s=120.0)
+
+    yield open_it
+    for worker in workers:
+        worker.close()
+
+
+@pytest.mark.parametrize("name", backends.BUILT_IN)
+def test_a_backend_bears_the_name_it_is_registered_by(name):
+    backend = backends.get(name)
+    assert isinstance(backend, backends.Backend)
+    assert backend.name == name
+
+
+@pytest.mark.parametrize("name", backends.BUILT_IN)
+def test_asking_whether_a_backend_is_missing_imports_no_runtime(name):
+    assert backends.get(name).missing() is None or "pip install" in backends.get(name).missing()
+
+
+@pytest.mark.parametrize(("name", "precision"), PRECISIONS)
+def test_settings_are_read_back_as_requested_and_outputs_are_torchs(open_worker, name, precision):
+    _, reply = open_worker(name, precision=precision)
+    assert {key: reply.effective[key] for key in ("threads", "streams", "precision")} == {
+        "threads": "1",
+        "streams": "1",
+        "precision": precision,
+    }
+    assert reply.effective["version"]
+    if name != "null":
+        assert reply.max_rel_error is not None
+        assert reply.max_rel_error < MAX_REL_ERROR[precision]
+    if precision == "bf16" and name != "null":
+        assert reply.max_rel_error > 1e-4  # eight bits of significand cannot be closer: it really ran in bf16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_threads_are_read_back_as_two(open_worker, name):
+    if environment.cpu_budget()[0] < 2:
+        pytest.skip("needs two cores")
+    _, reply = open_worker(name, threads=2)
+    assert reply.effective["threads"] == "2"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_two_gives_torchs_outputs(open_worker, name):
+    _, reply = open_worker(name, batch=2)
+    assert name == "null" or reply.max_rel_error < MAX_REL_ERROR["fp32"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_round_yields_latencies_and_the_waiting_worker_uses_no_cpu(open_worker, name):
+    worker, _ = open_worker(name)
+    request = RoundRequest(settle=SettleRule(min_ms=1.0), target_ms=20.0)
+    worker.round(request, timeout_s=60.0)
+    reply = worker.round(request, timeout_s=60.0)
+    assert all(latency > 0 for latency in reply.latencies_ns)
+    assert reply.idle_cpu_ns < 20_000_000
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "null"])
+def test_outputs_further_away_than_the_tolerance_are_refused(open_worker, name):
+    with pytest.raises(WorkerError, match="away from torch's"):
+        open_worker(name, max_rel_error=-1.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_precision_the_backend_does_not_have_is_refused(name):
+    with pytest.raises(UsageError, match="cannot run precision 'int4'; it can run fp32"):
+        backends.require(name, "int4")
+
+
+def test_an_unknown_backend_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown backend 'opnvino'; did you mean 'openvino'"):
+        backends.get("opnvino")
+
+
+def test_a_backend_without_its_package_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError, match=r"needs the package onnxruntime: pip install 'mnbench\[ort\]'"):
+        backends.require("ort", "fp32")
+
+
+def test_a_setting_that_is_not_told_is_as_wrong_as_another_one():
+    with pytest.raises(WorkerError, match="does not say"):
+        backends.check_effective({"threads": "1"}, {})
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    feed = backends.Feed(input=np.zeros((1, 3, 2, 2), np.float32), output=np.ones((1, 2), np.float32))
+    with pytest.raises(WorkerError, match="not finite"):
+        compare_outputs((np.array([[np.nan, 1.0]], np.float32),), feed, 1.0)
+
+
+def test_the_worker_has_its_thread_count_before_a_runtime_is_imported():
+    from mnbench.measure.launcher import environment_of
+
+    assert environment_of(Case(model=SMALLEST, backend="torch", threads=2))["OMP_NUM_THREADS"] == "2"
