@@ -1,6 +1,6 @@
 """Which networks the catalog holds, how each is built, and the suites they form.
 
-A network is a name, a builder and its arguments. What was published about it stands in published.csv under the same name.
+A network is a name, a builder and its arguments. What was published about it stands in published.csv under its name.
 """
 
 from __future__ import annotations

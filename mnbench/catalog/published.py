@@ -1,8 +1,8 @@
 """Reads published.csv and sources.csv: what was published about each network, one line per row of a publication.
 
-A line holds what one printed row says, in the unit it is printed in (millions, per cent, milliseconds); an empty cell is a
-figure that row does not give. The lines of a network stand in the order of its card: the first figure of a quantity is the
-headline, those after it are other sources, and where they disagree both stay.
+A line holds what one printed row says, in the unit it is printed in (millions, per cent, milliseconds). An empty cell
+is a figure which that row does not give. A network's lines stand in the order of its card: the first figure of a
+quantity is the headline, those after it are other sources, and where they disagree both stay.
 """
 
 from __future__ import annotations
