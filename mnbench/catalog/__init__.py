@@ -1,0 +1,69 @@
+"""The catalog: which networks there are, and what was published about each. Needs no torch.
+
+To add a network: its builder in `mnbench.zoo`, a `Network` in networks.py, its figures in published.csv.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from mnbench.catalog.networks import NETWORKS, SUITES
+from mnbench.catalog.published import Figures, read_figures
+from mnbench.errors import UnknownNameError
+from mnbench.records import ModelCard
+
+__all__ = ["card", "names", "suite", "suites"]
+
+
+def names() -> tuple[str, ...]:
+    """Return the name of every network, in the catalog's order."""
+    return tuple(_cards())
+
+
+def card(name: str) -> ModelCard:
+    """Return the card of one network.
+
+    Raises UnknownNameError, with the nearest name, for a network the catalog does not hold.
+    """
+    try:
+        return _cards()[name]
+    except KeyError:
+        raise UnknownNameError("model", name, names()) from None
+
+
+def suites() -> tuple[str, ...]:
+    """Return the name of every suite."""
+    return tuple(SUITES)
+
+
+def suite(name: str) -> tuple[str, ...]:
+    """Return the names of the networks of one suite, in the order in which they are reported.
+
+    Raises UnknownNameError, with the nearest name, for a suite that is not defined.
+    """
+    try:
+        return SUITES[name]
+    except KeyError:
+        raise UnknownNameError("suite", name, SUITES) from None
+
+
+@cache
+def _cards() -> dict[str, ModelCard]:
+    published = read_figures()
+    cards = {}
+    for network in NETWORKS:
+        figures = published.get(network.name, Figures())
+        cards[network.name] = ModelCard(
+            name=network.name,
+            family=network.family,
+            build=network.build,
+            arguments=network.arguments,
+            input_chw=(3, network.resolution, network.resolution),
+            params=tuple(figures.params),
+            madds=tuple(figures.madds),
+            latency=tuple(figures.latency),
+            accuracy=tuple(figures.accuracy),
+            weights=network.weights,
+            license=network.license,
+        )
+    return cards

@@ -1,0 +1,72 @@
+"""From a model card to a torch module that computes numbers like a trained network's."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mnbench.records import ModelCard
+from mnbench.zoo.weights import load_weights
+
+CALIBRATION_BATCH = 4
+"""Images of the calibration pass: at 3x3, the smallest map of the catalog, a channel's variance rests on 36 values."""
+
+
+def build(card: ModelCard, *, seed: int = 0, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """Return the network of `card` in eval mode, with `weights`, or else with initial weights drawn from `seed`.
+
+    The same seed gives the same bits on the same machine. The caller's random numbers are not disturbed.
+    Raises UsageError if `weights` do not fit the network.
+    """
+    module_name, _, attribute = card.build.partition(":")
+    factory = getattr(importlib.import_module(module_name), attribute)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU only: torch.manual_seed would reseed other devices too
+        module: nn.Module = factory(**card.arguments)
+        if weights is None:
+            initialise(module, card.input_chw)
+    if weights is not None:
+        load_weights(module, weights)
+    return module.eval()
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, input_chw: tuple[int, int, int]) -> None:
+    """Give `module` weights drawn from torch's generator and statistics that keep every activation of order 1.
+
+    Weights are normal with He et al.'s variance 2 / fan-in (arXiv:1502.01852), offsets 0. The running mean and variance
+    of each batch normalisation are then those of one pass over normal noise of shape (CALIBRATION_BATCH, *input_chw).
+    Without that pass they are 0 and 1 and do not normalise: activations shrink or grow from layer to layer, down to
+    denormals, which are slow on a CPU, or up to where ReLU6 clips them, and int8 calibration sees no fair range.
+    """
+    norms = []
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+            norms.append((layer, layer.momentum))
+            layer.momentum = None  # torch then averages over the passes: after one pass, exactly that pass's statistics
+    module.train()
+    with _one_thread():
+        module(torch.randn(CALIBRATION_BATCH, *input_chw))
+    for layer, momentum in norms:
+        layer.momentum = momentum
+    module.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread. With two, sums are split elsewhere and the statistics differ in their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
