@@ -36,7 +36,6 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     from mnbench.compare import spec_of
     from mnbench.export import ensure_all
     from mnbench.measure import timing
-    from mnbench.measure.conduct import MAX_REL_ERROR
     from mnbench.measure.messages import OpenRequest
     from mnbench.measure.worker import open_session
     from mnbench.records import Case, SettleRule
@@ -49,13 +48,7 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
         kind = backends.require(backend, case.precision).format
         wanted = (spec_of(case, seed=0), kind)
         artifact = ensure_all([wanted], mnbench_cache)[wanted]
-        request = OpenRequest(
-            case=case,
-            artifact=artifact,
-            cache=str(mnbench_cache),
-            cpus=environment.choose_cpus(1),
-            max_rel_error=MAX_REL_ERROR[case.precision],
-        )
+        request = OpenRequest(case=case, artifact=artifact, cache=str(mnbench_cache), cpus=environment.choose_cpus(1))
         session, reply = open_session(request)
         opened.append(session)
         timing.settle(session.run, SettleRule())

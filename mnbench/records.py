@@ -123,6 +123,8 @@ class Artifact:
     max_abs_error: float
     max_rel_error: float
     """max |y - y_torch| / max |y_torch| over the stored feed."""
+    explained_rel_error: Mapping[str, float]
+    """By precision: the largest relative difference from torch's fp32 outputs that computing in it explains."""
     feed_path: str
     """.npz beside it with the arrays `input` and `output` (torch's answer)."""
     params: int

@@ -47,9 +47,9 @@ class TorchSession:
             "threads": str(torch.get_num_threads()),
             "streams": "1",
             "precision": "+".join(sorted(kinds)),
-            "version": torch.__version__,
+            "version": str(torch.__version__),
             "isa": torch.backends.cpu.get_cpu_capability(),
-            "mkldnn": str(torch.backends.mkldnn.is_available()),
+            "threads_inter_op": str(torch.get_num_interop_threads()),
         }
 
     def close(self) -> None:

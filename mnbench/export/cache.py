@@ -57,6 +57,7 @@ class Made:
     params: int
     madds: int
     uncounted: tuple[str, ...]
+    explained_rel_error: Mapping[str, float]
     feed_path: str
     """Relative to the cache."""
 
@@ -150,6 +151,7 @@ def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Pat
         exporter=made.exporter,
         max_abs_error=made.max_abs_error,
         max_rel_error=made.max_rel_error,
+        explained_rel_error=made.explained_rel_error,
         feed_path=feed,
         params=made.params,
         madds=made.madds,

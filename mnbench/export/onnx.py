@@ -50,6 +50,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         params=state.params,
         madds=state.madds,
         uncounted=state.uncounted,
+        explained_rel_error=state.explained_rel_error,
         feed_path=state.feed_path,
     )
 

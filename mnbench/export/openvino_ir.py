@@ -33,5 +33,6 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         params=source.params,
         madds=source.madds,
         uncounted=source.uncounted,
+        explained_rel_error=source.explained_rel_error,
         feed_path=source.feed_path,
     )

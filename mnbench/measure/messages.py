@@ -19,7 +19,6 @@ class OpenRequest:
     cache: str
     """Folder the artefact's paths are relative to."""
     cpus: tuple[int, ...]
-    max_rel_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

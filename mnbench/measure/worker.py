@@ -91,7 +91,8 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     effective = {**session.effective(), "affinity": ",".join(map(str, sorted(os.sched_getaffinity(0))))}
     requested = {"threads": str(case.threads), "streams": "1", "precision": case.precision}
     backends.check_effective(requested, effective)
-    max_abs, max_rel = compare_outputs(session.outputs(), feed, request.max_rel_error)
+    limit = request.artifact.explained_rel_error[case.precision] if request.artifact else 0.0
+    max_abs, max_rel = compare_outputs(session.outputs(), feed, limit)
     return session, OpenReply(
         effective=effective,
         import_ns=before_open_ns - before_import_ns,
@@ -159,7 +160,7 @@ def compare_outputs(
     if max_rel > max_rel_error:
         raise WorkerError(
             f"the outputs are {max_rel:.2g} (relative) away from torch's; "
-            f"this precision explains no more than {max_rel_error:g}."
+            f"this precision explains no more than {max_rel_error:.2g}."
         )
     return max_abs, max_rel
 

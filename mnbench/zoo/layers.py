@@ -24,9 +24,7 @@ def conv_bn(
 ) -> nn.Sequential:
     """Convolution, batch normalisation and, unless `relu6` is false, ReLU6. Padded so that stride 1 keeps the size."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv"] = nn.Conv2d(
-        in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
-    )
+    layers["conv"] = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
     layers["bn"] = nn.BatchNorm2d(out_channels)
     if relu6:
         layers["relu6"] = nn.ReLU6(inplace=True)

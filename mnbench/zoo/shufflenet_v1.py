@@ -31,9 +31,7 @@ def shufflenet_v1(width: float = 1.0) -> nn.Module:
     from pytorchcv.models.shufflenet import ShuffleNet  # here, so that the other networks need no pytorchcv
 
     if width not in LAYOUTS:
-        raise UsageError(
-            f"ShuffleNet v1 has no published layout of width {width}. Known: {', '.join(map(str, LAYOUTS))}."
-        )
+        raise UsageError(f"ShuffleNet v1 has no published layout of width {width}. Known: {', '.join(map(str, LAYOUTS))}.")
     first, stages = LAYOUTS[width]
     channels = [[stage] * units for stage, units in zip(stages, UNITS, strict=True)]
     module: nn.Module = ShuffleNet(channels, init_block_channels=first, groups=GROUPS)

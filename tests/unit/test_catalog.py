@@ -116,9 +116,7 @@ def test_three_sources_time_mobilenet_v2_on_the_same_phone_and_all_stay() -> Non
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"unknown model 'mobilnet_v2_1.0_224'; did you mean 'mobilenet_v2_1.0_224'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'mobilnet_v2_1.0_224'; did you mean 'mobilenet_v2_1.0_224'"):
         catalog.card("mobilnet_v2_1.0_224")
 
 

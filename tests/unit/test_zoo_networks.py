@@ -51,9 +51,7 @@ def test_the_counted_size_is_the_published_one(
 
 
 def released(figures: tuple[Published, ...]) -> float:
-    (value,) = {
-        figure.value for figure in figures if figure.source.key in {"TF-slim MobileNetV1", "TF-slim MobileNetV2"}
-    }
+    (value,) = {figure.value for figure in figures if figure.source.key in {"TF-slim MobileNetV1", "TF-slim MobileNetV2"}}
     return value
 
 
