@@ -179,10 +179,8 @@ def make_analysis(run: Run, values: dict[str, float], width_pct: float) -> Analy
             )
         )
     first: dict[str, Case] = {}
-    between = []
-    for case in run.plan.cases:
-        if first.setdefault(case.model, case) != case:
-            between.append(comparison(case, first[case.model], values, width_pct))
+    pairs = [(case, first.setdefault(case.model, case)) for case in run.plan.cases]
+    between = [comparison(case, other, values, width_pct) for case, other in pairs if case != other]
     return Analysis(results=tuple(results), between_backends=tuple(between), caveats=run.caveats)
 
 
