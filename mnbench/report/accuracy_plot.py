@@ -73,7 +73,7 @@ def figure(run: Run, analysis: Analysis) -> Figure:
         axes.set_xlabel("latency of one batch (ms)" if _batched(run) else "latency of one inference (ms)", fontsize=9)
         axes.set_ylabel("top-1 accuracy, published (%)", fontsize=9)
         if len(groups) > 1:
-            axes.set_title(canvas.literal(group[0]), fontsize=9, loc="left", color=style[group[0]].colour)
+            axes.set_title(canvas.literal(group[0]), fontsize=9, loc="left", color=style[group[0]].ink)
         annotate(axes, shown, names, style)
     return layout.figure
 
@@ -122,7 +122,7 @@ def annotate(
     limits = tuple(edge * scale for edge in (frame.x0, frame.y0, frame.x1, frame.y1))
     places = place_labels(anchors, _occupied(axes, points, scale), _front_boxes(axes, points, scale), limits)
     return [
-        _annotation(axes, point, label, anchor, place, style[point.series].colour)
+        _annotation(axes, point, label, anchor, place, style[point.series].ink)
         for point, label, anchor, place in zip(points, labels, anchors, places, strict=True)
         if place is not None
     ]

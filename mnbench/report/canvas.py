@@ -39,6 +39,11 @@ class Style:
     colour: str
     marker: str
 
+    @property
+    def ink(self) -> str:
+        """The colour, darker, for letters: light colours are hard to read as text."""
+        return "#" + "".join(f"{int(self.colour[place : place + 2], 16) * 7 // 10:02x}" for place in (1, 3, 5))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:

@@ -61,5 +61,10 @@ def plain(value: float | None, places: int | None = None) -> str:
     return f"{value:g}" if places is None else fixed(value, places)
 
 
+def short(value: float | None) -> str:
+    """Return a figure that has no interval of its own to three digits; a dash for None."""
+    return _alone(value)
+
+
 def _alone(value: float | None) -> str:
     return DASH if value is None else f"{value:.3g}"

@@ -91,6 +91,14 @@ def comparison_rows(analysis: Analysis) -> list[ComparisonRow]:
     return [_comparison_row(kind, comparison, latencies) for kind, comparison in (*baseline, *backends)]
 
 
+def by_network(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
+    """Return the rows grouped by network, in the order the networks first appear: the order of tables for people."""
+    groups: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        groups.setdefault(row.model, []).append(row)
+    return [row for group in groups.values() for row in group]
+
+
 def finite(estimate: Estimate | None) -> Estimate | None:
     """Return the estimate if its value and both its bounds are numbers, else None."""
     if estimate is None or not all(math.isfinite(number) for number in (estimate.value, estimate.low, estimate.high)):
