@@ -85,7 +85,8 @@ def results_table(shown: Shown) -> str:
     body = [_cells(row, names[row.case_id]) for row in rows]
     note = (
         f"{shown.run.environment.cpu_model}; run `{shown.run.id}`. "
-        f"Latency: median with its {shown.run.plan.level * 100:g} % interval. Ratio: to `{shown.run.plan.baseline}` in the same backend. "
+        f"Latency: median with its {shown.run.plan.level * 100:g} % interval. "
+        f"Ratio: to `{shown.run.plan.baseline}` in the same backend. "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )
     return _table(head, "llrrrrrrrl", body) + "\n\n" + _escaped(note)
