@@ -1,0 +1,47 @@
+"""Views of a run: CSV files, plots, a page, a terminal table, JSON and Markdown.
+
+A view takes `(run, analysis)` and gives a file or text; it measures nothing and computes no statistics. To add a report
+format, write `report/x.py` with a function `write(run, analysis, directory) -> list[Path]` and one line in `FORMATS`.
+The modules are loaded when they are used, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from mnbench.errors import UnknownNameError
+from mnbench.records import Analysis, Run
+
+FORMATS = {
+    "summary": "mnbench.report.summary_csv:write",
+    "comparison": "mnbench.report.comparison_csv:write",
+    "accuracy-plot": "mnbench.report.accuracy_plot:write",
+    "paper-plot": "mnbench.report.paper_plot:write",
+    "html": "mnbench.report.html:write",
+}
+
+
+class Write(Protocol):
+    """What a report format is."""
+
+    def __call__(self, run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+        """Write the format's files into `directory`, each atomically, and return their paths."""
+
+
+def load(name: str) -> Write:
+    """Return the function that writes the format `name`. Raises UnknownNameError for a name not in `FORMATS`."""
+    if name not in FORMATS:
+        raise UnknownNameError("report format", name, FORMATS)
+    module, _, function = FORMATS[name].partition(":")
+    return cast(Write, getattr(import_module(module), function))
+
+
+def write_all(run: Run, analysis: Analysis, directory: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
+    """Write every format (or those named) into `directory`, and return the paths written.
+
+    Raises UnknownNameError for an unknown format, StoreError when a file cannot be written.
+    """
+    return [path for name in formats for path in load(name)(run, analysis, directory)]

@@ -1,0 +1,68 @@
+"""report.html: one page that holds everything, and loads nothing."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mnbench.records import Analysis, Run
+from mnbench.report import accuracy_plot, canvas, paper_plot
+from mnbench.report.files import write_atomically
+from mnbench.report.headline import headline
+from mnbench.report.naming import conditions, networks, series
+from mnbench.report.numbers import bracketed, count, plain, short
+from mnbench.report.published import sources
+from mnbench.report.rows import BASELINE, by_network, comparison_rows, is_null, summary_rows
+
+TEMPLATE = "report.html.jinja"
+
+
+def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+    """Write report.html into `directory`. Raises StoreError when it cannot be written."""
+    return [write_atomically(directory / "report.html", page(run, analysis))]
+
+
+def page(run: Run, analysis: Analysis) -> str:
+    """Return the page as text. Every name and message from the run is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(count=count, plain=plain, short=short)
+    template = environment.from_string(files("mnbench.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    cases = networks(run)
+    names = {case.id: series(case, cases) for case in cases}
+    rows = summary_rows(run, analysis)
+    plots = [accuracy_plot.figure(run, analysis), paper_plot.figure(run, analysis)]
+    return template.render(
+        run=run,
+        conditions=conditions(run),
+        headline=headline(run, analysis),
+        rows=by_network(row for row in rows if row.case_id in names),
+        names=names,
+        floor_ns=next((r.latency_ns for r in analysis.results if is_null(r.case) and r.latency_ns), None),
+        comparisons=comparison_rows(analysis),
+        caveats=analysis.caveats,
+        plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
+        sources=sources(run),
+        interval=bracketed,
+        BASELINE=BASELINE,
+        versions=_versions(run),
+    )
+
+
+def inline_svg(svg: str, prefix: str) -> Markup:
+    """Return an SVG file as an element of a page: without prologue and namespaces, its ids made unique by `prefix`."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", element)
+    element = re.sub(r"<!--.*?-->\n?", "", element, flags=re.DOTALL)
+    element = re.sub(r'\bid="', f'id="{prefix}', element)
+    element = re.sub(r'href="#', f'href="#{prefix}', element)
+    element = re.sub(r"url\(#", f"url(#{prefix}", element)
+    return Markup(element)  # noqa: S704 (drawn here, with letters as outlines: no text of the run is in it)
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """Return the version each backend's runtime stated, by backend."""
+    return {s.case.backend: s.effective["version"] for s in run.samples if "version" in s.effective}

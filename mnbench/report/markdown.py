@@ -1,0 +1,163 @@
+"""Blocks of a Markdown file that are made from a run, and filling them in place.
+
+A block stands between `<!-- mnbench:NAME:begin -->` and `<!-- mnbench:NAME:end -->`, NAME one of `BLOCKS`. A block of
+one certain run names it: `<!-- mnbench:NAME@RUN:begin -->`; without a name the caller picks one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mnbench.errors import MnbenchError, UnknownNameError
+from mnbench.records import Analysis, Run
+from mnbench.report.headline import headline
+from mnbench.report.naming import networks, series
+from mnbench.report.numbers import DASH, bracketed, count, plain
+from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
+
+MARKER = re.compile(
+    r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w.-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE
+)
+PLOTS = (
+    ("latency-vs-accuracy.svg", "Measured latency against published accuracy"),
+    ("ratio-vs-paper.svg", "Ratios to the baseline: this CPU beside the paper"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A run to show, and its folder as the Markdown file links to it (relative, with slashes)."""
+
+    run: Run
+    analysis: Analysis
+    folder: str
+
+
+Pick = Callable[[str | None], Shown]
+"""Gives the run of a name, or for None the run that blocks without a name show."""
+
+
+def fill(text: str, pick: Pick) -> str:
+    """Return `text` with every block filled. Filling a filled text changes nothing.
+
+    Raises UnknownNameError for a block that is not in `BLOCKS`, MnbenchError for a marker without its partner.
+    """
+    pieces, end = [], 0
+    for begin, finish in _pairs(text):
+        name, run_id = begin["name"], begin["run"]
+        if name not in BLOCKS:
+            raise UnknownNameError("block", name, BLOCKS)
+        pieces += [text[end : begin.end()], "\n\n", BLOCKS[name](pick(run_id)), "\n\n"]
+        end = finish.start()
+    return "".join([*pieces, text[end:]])
+
+
+def stale(text: str, pick: Pick) -> list[str]:
+    """Return the names of the blocks that `fill` would change, in order. Raises as `fill` does."""
+    fresh = fill(text, pick)
+    pairs = zip(_pairs(text), _pairs(fresh), strict=True)
+    return [
+        was[0]["name"]
+        for was, now in pairs
+        if text[was[0].end() : was[1].start()] != fresh[now[0].end() : now[1].start()]
+    ]
+
+
+def results_table(shown: Shown) -> str:
+    """Return the table of networks by backends."""
+    cases = networks(shown.run)
+    names = {case.id: series(case, cases) for case in cases}
+    head = (
+        "network",
+        "backend",
+        "top-1 %",
+        "params",
+        "MAdds",
+        "latency ms",
+        "ratio",
+        "paper ms",
+        "paper ratio",
+        "verdict",
+    )
+    rows = by_network(row for row in summary_rows(shown.run, shown.analysis) if row.case_id in names)
+    body = [_cells(row, names[row.case_id]) for row in rows]
+    note = (
+        f"{shown.run.environment.cpu_model}; run `{shown.run.id}`. "
+        f"Latency: median with its {shown.run.plan.level * 100:g} % interval. "
+        f"Ratio: to `{shown.run.plan.baseline}` in the same backend. "
+        "Top-1, paper ms and paper ratio are published, not measured here."
+    )
+    return _table(head, "llrrrrrrrl", body) + "\n\n" + _escaped(note)
+
+
+def backends_table(shown: Shown) -> str:
+    """Return the table of each backend against the first one, per network."""
+    rows = [row for row in comparison_rows(shown.analysis) if row.kind == "backend"]
+    body = [
+        [row.case_id, row.baseline_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict]
+        for row in rows
+    ]
+    return _table(("case", "against", "ratio", "verdict"), "llrl", body)
+
+
+def plot_links(shown: Shown) -> str:
+    """Return the run's plots as images."""
+    return "\n\n".join(f"![{title}]({shown.folder}/{file})" for file, title in PLOTS)
+
+
+def caveat_list(shown: Shown) -> str:
+    """Return the caveats with their advice."""
+    caveats = shown.analysis.caveats
+    lines = [f"- **{c.code}** {_escaped(f'{c.subject}: {c.observed}. {c.advice}.')}" for c in caveats]
+    return "\n".join(lines) or "No caveats."
+
+
+BLOCKS: dict[str, Callable[[Shown], str]] = {
+    "results": results_table,
+    "backends": backends_table,
+    "plots": plot_links,
+    "caveats": caveat_list,
+    "headline": lambda shown: _escaped(headline(shown.run, shown.analysis)),
+}
+
+
+def _pairs(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
+    markers = list(MARKER.finditer(text))
+    pairs = list(zip(markers[::2], markers[1::2], strict=False))
+    for begin, end in pairs:
+        if (begin["edge"], end["edge"], begin["name"]) != ("begin", "end", end["name"]):
+            raise MnbenchError(
+                f"the marker {begin[0]!r} is followed by {end[0]!r}; each block needs its begin, then its end."
+            )
+    if len(markers) % 2:
+        raise MnbenchError(f"the marker {markers[-1][0]!r} has no partner; each block needs its begin, then its end.")
+    return pairs
+
+
+def _cells(row: SummaryRow, backend: str) -> list[str]:
+    ratio = "1" if row.verdict == BASELINE else bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
+    return [
+        row.model,
+        backend,
+        plain(row.top1_pct, 1),
+        count(row.params),
+        count(row.madds),
+        bracketed(row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms),
+        ratio,
+        plain(row.paper_latency_ms),
+        plain(row.paper_ratio, 2),
+        row.verdict or DASH,
+    ]
+
+
+def _table(head: tuple[str, ...], align: str, body: list[list[str]]) -> str:
+    rule = ["---:" if side == "r" else "---" for side in align]
+    lines = [list(head), rule, *([_escaped(cell) for cell in row] for row in body)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Return the text so that Markdown shows it and does not read it."""
+    return re.sub(r"([\\|<>*])", r"\\\1", text.replace("\n", " "))

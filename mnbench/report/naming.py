@@ -1,0 +1,102 @@
+"""Short names and conditions for titles, labels and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mnbench.records import Case, Run
+from mnbench.report.rows import is_null
+
+SPELLINGS = {"mobilenet": "MobileNet", "shufflenet": "ShuffleNet", "nasnet": "NASNet", "resnet": "ResNet"}
+LONGEST_LABEL = 26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortNames:
+    """Labels by model, and what was left out of all of them."""
+
+    labels: dict[str, str]
+    left_out: str
+    """Words that every name shares, such as `mobilenet v2`; empty when nothing was left out."""
+
+    def __getitem__(self, model: str) -> str:
+        return self.labels[model]
+
+
+def short_names(models: Sequence[str]) -> ShortNames:
+    """Return labels for `models` without the words that all of them share at the start or at the end."""
+    words = {model: model.split("_") for model in dict.fromkeys(models)}
+    head, tail = _shared(list(words.values()))
+    first = next(iter(words.values()), [])
+    left_out = [*first[:head], *first[len(first) - tail :]]
+    labels = {model: _label(parts[head : len(parts) - tail]) for model, parts in words.items()}
+    if len(set(labels.values())) < len(labels):  # a label that two networks share says nothing
+        labels, left_out = {model: model for model in words}, []
+    return ShortNames(labels=labels, left_out=" ".join(left_out))
+
+
+def conditions(run: Run) -> str:
+    """Return the sentence part that says where and how the run was measured: CPU, threads, batch, precision."""
+    cases = networks(run)
+    return " · ".join(
+        (
+            run.environment.cpu_model,
+            _several(cases, lambda case: case.threads, "thread", plural="threads"),
+            "batch " + _listed(cases, lambda case: case.batch),
+            _listed(cases, lambda case: case.precision),
+        )
+    )
+
+
+def networks(run: Run) -> list[Case]:
+    """Return the cases of the plan that time a network."""
+    return [case for case in run.plan.cases if not is_null(case)]
+
+
+def series(case: Case, cases: Sequence[Case]) -> str:
+    """Return the name of the line a case belongs to: its backend, and whatever else differs among `cases`."""
+    parts = [case.backend]
+    if len({other.precision for other in cases}) > 1:
+        parts.append(case.precision)
+    if len({other.threads for other in cases}) > 1:
+        parts.append(f"{case.threads} thread{'s' if case.threads != 1 else ''}")
+    if len({other.batch for other in cases}) > 1:
+        parts.append(f"batch {case.batch}")
+    return ", ".join(parts)
+
+
+def _shared(names: list[list[str]]) -> tuple[int, int]:
+    """Count the words all names share at their start and at their end, leaving each name at least one word."""
+    if len(names) < 2:
+        return 0, 0
+    spare = min(len(words) for words in names) - 1
+    head = 0
+    while head < spare and len({words[head] for words in names}) == 1:
+        head += 1
+    tail = 0
+    while head + tail < spare and len({words[-1 - tail] for words in names}) == 1:
+        tail += 1
+    return head, tail
+
+
+def _label(words: list[str]) -> str:
+    parts: list[str] = []
+    for place, word in enumerate(words):
+        if word in SPELLINGS:
+            parts.append(SPELLINGS[word])
+        elif place and words[place - 1] in SPELLINGS and word[:1] == "v" and word[1:].isdigit():
+            parts[-1] += word.upper()
+        else:
+            parts.append(word.upper() if len(word) == 1 else word)
+    label = " ".join(parts)
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+
+
+def _listed(cases: Sequence[Case], attribute: Callable[[Case], int | str]) -> str:
+    return ", ".join(str(value) for value in dict.fromkeys(attribute(case) for case in cases)) or "none"
+
+
+def _several(cases: Sequence[Case], attribute: Callable[[Case], int], singular: str, *, plural: str) -> str:
+    shown = _listed(cases, attribute)
+    return f"{shown} {singular if shown == '1' else plural}"

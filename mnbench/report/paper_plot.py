@@ -1,0 +1,199 @@
+"""This CPU's ratios to the baseline network, beside those of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.lines import Line2D
+
+from mnbench.records import Analysis, Case, Run
+from mnbench.report import canvas
+from mnbench.report.axis import set_positive_scale
+from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
+from mnbench.report.numbers import fixed, significant
+from mnbench.report.points import Measured, ratio
+from mnbench.report.published import headline_latency
+from mnbench.report.rows import SummaryRow, summary_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "ratio-vs-paper"
+NOT_REPORTED = "not reported"
+PAPER = canvas.Style(name="paper", colour="#000000", marker="d")
+ROW_IN = 0.17
+"""Height that one mark of a network takes."""
+MARKER_PT = 5.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One network: the paper's ratio and this CPU's, by series."""
+
+    model: str
+    paper: float | None
+    paper_ms: float | None
+    measured: dict[str, Measured]
+
+    @property
+    def paper_text(self) -> str:
+        """The paper's ratio, or its milliseconds where there is no figure to divide them by."""
+        if self.paper is not None:
+            return fixed(self.paper, max(2, significant(self.paper, 2)))
+        return NOT_REPORTED if self.paper_ms is None else f"{self.paper_ms:g} ms"
+
+
+def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+    """Write the plot as PNG and SVG. Raises StoreError when a file cannot be written."""
+    return canvas.save(figure(run, analysis), directory, NAME)
+
+
+def figure(run: Run, analysis: Analysis) -> Figure:
+    """Draw the plot: a band per network, in it the paper's mark and one per series with its interval."""
+    groups, cases = collect(run, analysis), networks(run)
+    names = short_names([group.model for group in groups])
+    style = canvas.styles([series(case, cases) for case in cases])
+    band_in = ROW_IN * (len(style) + 1) + 0.1
+    page = canvas.Page(
+        title=f"Latency over that of {run.plan.baseline}: this CPU beside the paper",
+        subtitle=conditions(run),
+        caption=_caption(run, groups, names),
+        legend=_legend(groups, style),
+        width_in=9.0,
+        axes_height_in=max(0.8, band_in * len(groups)),
+    )
+    widest = max((len(names[group.model]) for group in groups), default=0)
+    layout = canvas.lay_out(page, left_in=0.45 + 0.072 * widest, right_in=1.25)
+    axes = layout.axes()
+    _frame(axes, groups, names)
+    for place, group in enumerate(groups):
+        _draw_group(axes, place, group, style)
+    axes.axvline(1.0, color=canvas.GREY, linewidth=1.0, linestyle="--", zorder=1.5)
+    return layout.figure
+
+
+def collect(run: Run, analysis: Analysis) -> list[Group]:
+    """Return the networks of the plan in order, each with the paper's ratio and the measured ones."""
+    cases = {case.id: case for case in networks(run)}
+    groups: dict[str, Group] = {}
+    for row in summary_rows(run, analysis):
+        case = cases.get(row.case_id)
+        if case is not None:
+            group = groups.setdefault(row.model, _group(row))
+            found = _measured(run, row, case, list(cases))
+            if found is not None:
+                group.measured[series(case, list(cases.values()))] = found
+    return list(groups.values())
+
+
+def _group(row: SummaryRow) -> Group:
+    return Group(model=row.model, paper=row.paper_ratio, paper_ms=row.paper_latency_ms, measured={})
+
+
+def _measured(run: Run, row: SummaryRow, case: Case, known: Sequence[str]) -> Measured | None:
+    baseline = replace(case, model=run.plan.baseline)
+    return ratio(run, row, baseline) if baseline.id in known else None
+
+
+def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
+    canvas.tidy(axes)
+    axes.grid(visible=False, axis="y")
+    marks = [bound for group in groups for m in group.measured.values() for bound in (m.value, m.low, m.high) if bound]
+    papers = [group.paper for group in groups if group.paper is not None]
+    set_positive_scale(axes, [*marks, *papers, 1.0])
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_yticks(range(len(groups)), [canvas.literal(names[group.model]) for group in groups])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("latency over that of the baseline (ratio, no unit; below 1 is faster)", fontsize=9)
+    edge = axes.get_yaxis_transform()
+    for place, group in enumerate(groups):
+        if place % 2:
+            axes.axhspan(place - 0.5, place + 0.5, color="#F4F4F4", zorder=0, linewidth=0)
+        axes.text(
+            1.015,
+            place,
+            f"paper: {group.paper_text}",
+            transform=edge,
+            fontsize=canvas.LABEL_PT,
+            va="center",
+            color=canvas.GREY,
+        )
+
+
+def _draw_group(axes: Axes, place: int, group: Group, style: dict[str, canvas.Style]) -> None:
+    slots = len(style) + 1
+    heights = [place + (slot + 0.5) / slots * 0.8 - 0.4 for slot in range(slots)]
+    if group.paper is not None:
+        axes.plot(group.paper, heights[0], PAPER.marker, color=PAPER.colour, markersize=MARKER_PT + 1)
+    for height, look in zip(heights[1:], style.values(), strict=True):
+        found = group.measured.get(look.name)
+        if found is None:
+            continue
+        if found.low is not None and found.high is not None:
+            bounds = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
+            axes.errorbar(found.value, height, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
+        face = "white" if _hollow(found) else look.colour
+        axes.plot(
+            found.value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour
+        )
+
+
+def _hollow(found: Measured) -> bool:
+    """The baseline's 1 has no interval by definition; only other figures are marked for lacking one."""
+    return found.hollow and found.value != 1.0
+
+
+def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Line2D]:
+    drawn = {name for group in groups for name in group.measured}
+    looks = [PAPER, *(look for look in style.values() if look.name in drawn)]
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, linewidth=0, markersize=MARKER_PT, label=look.name)
+        for look in looks
+    ]
+    handles.append(Line2D([], [], color=canvas.GREY, linestyle="--", linewidth=1.0, label="baseline = 1"))
+    if any(_hollow(found) for group in groups for found in group.measured.values()):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=canvas.GREY,
+                marker="o",
+                markerfacecolor="white",
+                linewidth=0,
+                markersize=MARKER_PT,
+                label="hollow: no interval",
+            )
+        )
+    return handles
+
+
+def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
+    latencies = [headline_latency(run, group.model) for group in groups if group.paper is not None]
+    cited = dict.fromkeys(f"{latency.source.short} ({latency.device})" for latency in latencies if latency is not None)
+    notes = (
+        [f"Paper: {'; '.join(cited)}."]
+        if cited
+        else ["No published latency for these networks that can be divided by one of the baseline."]
+    )
+    if any(group.measured for group in groups):
+        notes.append(
+            f"Bars: {run.plan.level:.0%} interval of the measured ratio, over launches. "
+            "The baseline's own ratio is 1 by definition."
+        )
+    else:
+        notes.append(f"No measured ratio: the baseline {run.plan.baseline} was not measured.")
+    if any(_hollow(found) for group in groups for found in group.measured.values()):
+        notes.append("Hollow: too few launches for an interval; the ratio of the plain medians of the samples.")
+    if names.left_out:
+        notes.append(f"Names leave out what all share: {names.left_out}.")
+    drawn = {(group.model, name) for group in groups for name in group.measured}
+    cases = networks(run)
+    absent = [f"{c.model} ({c.backend})" for c in cases if (c.model, series(c, cases)) not in drawn]
+    if absent and len(absent) < len(cases):
+        more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+        notes.append(f"No measured ratio for {', '.join(absent[:8])}{more}.")
+    return notes

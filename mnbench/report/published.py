@@ -1,0 +1,75 @@
+"""Looking up what a run's model cards say. The first figure of each kind is the headline; others disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mnbench.records import Accuracy, Artifact, Citation, ModelCard, PublishedLatency, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One published figure as text, with where it stands."""
+
+    model: str
+    quantity: str
+    figure: str
+    citation: Citation
+    headline: bool
+    """False for a figure of another source, which disagrees with the headline."""
+
+
+def card_of(run: Run, model: str) -> ModelCard | None:
+    """Return the card of `model`, or None when the run has none (the null case, a model of the user's own)."""
+    return next((card for card in run.models if card.name == model), None)
+
+
+def artifact_of(run: Run, model: str) -> Artifact | None:
+    """Return the first artefact exported from `model`: its counts are the same in every format."""
+    return next((artifact for artifact in run.artifacts if artifact.spec.model == model), None)
+
+
+def headline_accuracy(run: Run, model: str) -> Accuracy | None:
+    """Return the headline accuracy published for `model`."""
+    card = card_of(run, model)
+    return card.accuracy[0] if card and card.accuracy else None
+
+
+def headline_latency(run: Run, model: str) -> PublishedLatency | None:
+    """Return the headline latency published for `model`."""
+    card = card_of(run, model)
+    return card.latency[0] if card and card.latency else None
+
+
+def paper_ratio(run: Run, model: str) -> float | None:
+    """Return the published latency of `model` over that of the plan's baseline.
+
+    Only figures of the same source and device are divided. None where either is missing.
+    """
+    latency, baseline = headline_latency(run, model), card_of(run, run.plan.baseline)
+    if latency is None or baseline is None:
+        return None
+    for other in baseline.latency:
+        if (other.source.key, other.device) == (latency.source.key, latency.device) and other.latency_ms > 0:
+            return latency.latency_ms / other.latency_ms
+    return None
+
+
+def sources(run: Run) -> list[Source]:
+    """Return every published figure of the run's cards, headline first within each quantity."""
+    return [source for card in run.models for source in _sources_of(card)]
+
+
+def _sources_of(card: ModelCard) -> Iterator[Source]:
+    entries = [
+        *(("top-1", place, f"{entry.top1_pct:g} %", entry.source) for place, entry in enumerate(card.accuracy)),
+        *(("parameters", place, f"{entry.value / 1e6:.3g} M", entry.source) for place, entry in enumerate(card.params)),
+        *(("MAdds", place, f"{entry.value / 1e6:.4g} M", entry.source) for place, entry in enumerate(card.madds)),
+        *(
+            ("latency", place, f"{entry.latency_ms:g} ms, {entry.device}", entry.source)
+            for place, entry in enumerate(card.latency)
+        ),
+    ]
+    for quantity, place, figure, citation in entries:
+        yield Source(model=card.name, quantity=quantity, figure=figure, citation=citation, headline=place == 0)

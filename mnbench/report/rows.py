@@ -1,0 +1,209 @@
+"""The rows every view shows, as plain records: CSV, terminal, JSON, HTML and Markdown all start here.
+
+A figure that the data do not carry is None: an empty cell in CSV, null in JSON, a dash in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mnbench.records import Analysis, Case, CaseResult, Comparison, Estimate, Run
+from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
+
+NS_PER_MS = 1e6
+BASELINE = "baseline"
+"""What stands in the verdict column of the baseline's own row."""
+NULL_BACKEND = "null"
+"""The backend that does nothing: its row shows the floor of the harness."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRow:
+    """One case. The fields are the columns of summary.csv, in this order."""
+
+    run_id: str
+    case_id: str
+    model: str
+    backend: str
+    precision: str
+    threads: int
+    batch: int
+    resolution: int | None
+    top1_pct: float | None
+    top1_source: str | None
+    params: int | None
+    madds: int | None
+    latency_median_ms: float | None
+    latency_ci_low_ms: float | None
+    latency_ci_high_ms: float | None
+    latency_p90_ms: float | None
+    latency_p99_ms: float | None
+    launches: int
+    samples: int
+    paper_latency_ms: float | None
+    paper_ratio: float | None
+    ratio: float | None
+    """Latency over that of the baseline. In the baseline's own row 1, by definition, with an empty interval."""
+    ratio_ci_low: float | None
+    ratio_ci_high: float | None
+    verdict: str | None
+    """A Verdict, `baseline` in the baseline's own row, or None where nothing was compared."""
+    effective_threads: str | None
+    effective_precision: str | None
+    max_abs_error: float | None
+    caveats: str | None
+    """Codes, joined by `;`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRow:
+    """One comparison. The fields are the columns of comparison.csv, in this order."""
+
+    case_id: str
+    baseline_id: str
+    kind: str
+    """`baseline`: another network in the same backend. `backend`: the same network in another backend."""
+    latency_ms: float | None
+    baseline_latency_ms: float | None
+    ratio: float | None
+    ratio_ci_low: float | None
+    ratio_ci_high: float | None
+    level: float | None
+    method: str | None
+    p_adjusted: float | None
+    verdict: str
+
+
+def summary_rows(run: Run, analysis: Analysis) -> list[SummaryRow]:
+    """Return one row per case of the plan (and per further result), in the plan's order; latencies in milliseconds."""
+    results = {result.case.id: result for result in analysis.results}
+    cases = {case.id: case for case in (*run.plan.cases, *(result.case for result in analysis.results))}
+    return [_summary_row(run, analysis, case, results.get(case_id)) for case_id, case in cases.items()]
+
+
+def comparison_rows(analysis: Analysis) -> list[ComparisonRow]:
+    """Return the comparisons with the baseline, then those between backends; latencies in milliseconds."""
+    latencies = {result.case.id: finite(result.latency_ns) for result in analysis.results}
+    baseline = [(BASELINE, result.vs_baseline) for result in analysis.results if result.vs_baseline is not None]
+    backends = [("backend", comparison) for comparison in analysis.between_backends]
+    return [_comparison_row(kind, comparison, latencies) for kind, comparison in (*baseline, *backends)]
+
+
+def by_network(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
+    """Return the rows grouped by network, in the order the networks first appear: the order of tables for people."""
+    groups: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        groups.setdefault(row.model, []).append(row)
+    return [row for group in groups.values() for row in group]
+
+
+def finite(estimate: Estimate | None) -> Estimate | None:
+    """Return the estimate if its value and both its bounds are numbers, else None."""
+    if estimate is None or not all(math.isfinite(number) for number in (estimate.value, estimate.low, estimate.high)):
+        return None
+    return estimate
+
+
+def is_null(case: Case) -> bool:
+    """Tell whether the case times the harness and not a network."""
+    return case.backend == NULL_BACKEND
+
+
+def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | None) -> SummaryRow:
+    accuracy, artifact = headline_accuracy(run, case.model), artifact_of(run, case.model)
+    paper, card = headline_latency(run, case.model), next((c for c in run.models if c.name == case.model), None)
+    latency = finite(result.latency_ns) if result else None
+    ratio, low, high, verdict = _against_baseline(run, case, result)
+    errors = [s.max_abs_error for s in run.samples if s.case.id == case.id and s.max_abs_error is not None]
+    return SummaryRow(
+        run_id=run.id,
+        case_id=case.id,
+        model=case.model,
+        backend=case.backend,
+        precision=case.precision,
+        threads=case.threads,
+        batch=case.batch,
+        resolution=card.resolution if card else None,
+        top1_pct=accuracy.top1_pct if accuracy else None,
+        top1_source=accuracy.source.short if accuracy else None,
+        params=artifact.params if artifact else None,
+        madds=artifact.madds if artifact else None,
+        latency_median_ms=_ms(latency.value if latency else None),
+        latency_ci_low_ms=_ms(latency.low if latency else None),
+        latency_ci_high_ms=_ms(latency.high if latency else None),
+        latency_p90_ms=_ms(result.p90_ns if result else None),
+        latency_p99_ms=_ms(result.p99_ns if result else None),
+        launches=result.launches if result else 0,
+        samples=result.samples if result else 0,
+        paper_latency_ms=paper.latency_ms if paper else None,
+        paper_ratio=_rounded(paper_ratio(run, case.model)),
+        ratio=ratio,
+        ratio_ci_low=low,
+        ratio_ci_high=high,
+        verdict=verdict,
+        effective_threads=_effective(run, case, "threads"),
+        effective_precision=_effective(run, case, "precision"),
+        max_abs_error=max(errors) if errors else None,
+        caveats=";".join(_caveat_codes(run, analysis, case, result)) or None,
+    )
+
+
+def _against_baseline(
+    run: Run, case: Case, result: CaseResult | None
+) -> tuple[float | None, float | None, float | None, str | None]:
+    if result is None or finite(result.latency_ns) is None:
+        return None, None, None, None
+    if case.model == run.plan.baseline:
+        return 1.0, None, None, BASELINE
+    if result.vs_baseline is None:
+        return None, None, None, None
+    ratio = finite(result.vs_baseline.ratio)
+    if ratio is None:
+        return None, None, None, str(result.vs_baseline.verdict)
+    return _rounded(ratio.value), _rounded(ratio.low), _rounded(ratio.high), str(result.vs_baseline.verdict)
+
+
+def _caveat_codes(run: Run, analysis: Analysis, case: Case, result: CaseResult | None) -> list[str]:
+    codes = [caveat.code for caveat in analysis.caveats if caveat.subject in (case.id, case.model, case.backend)]
+    if any(failure.case.id == case.id for failure in run.failures):
+        codes.append("launch-failed" if result and result.launches else "case-failed")
+    return list(dict.fromkeys(codes))
+
+
+def _effective(run: Run, case: Case, key: str) -> str | None:
+    values = (samples.effective.get(key) for samples in run.samples if samples.case.id == case.id)
+    return _joined(value for value in values if value is not None)
+
+
+def _joined(values: Iterable[str]) -> str | None:
+    return ";".join(dict.fromkeys(values)) or None
+
+
+def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Estimate | None]) -> ComparisonRow:
+    ratio = finite(comparison.ratio)
+    case, baseline = latencies.get(comparison.case.id), latencies.get(comparison.baseline.id)
+    return ComparisonRow(
+        case_id=comparison.case.id,
+        baseline_id=comparison.baseline.id,
+        kind=kind,
+        latency_ms=_ms(case.value if case else None),
+        baseline_latency_ms=_ms(baseline.value if baseline else None),
+        ratio=_rounded(ratio.value if ratio else None),
+        ratio_ci_low=_rounded(ratio.low if ratio else None),
+        ratio_ci_high=_rounded(ratio.high if ratio else None),
+        level=ratio.level if ratio else None,
+        method=ratio.method if ratio else None,
+        p_adjusted=comparison.p_adjusted,
+        verdict=str(comparison.verdict),
+    )
+
+
+def _ms(latency_ns: float | None) -> float | None:
+    return None if latency_ns is None else _rounded(latency_ns / NS_PER_MS)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six decimals: a nanosecond in a millisecond, and far below any interval of a ratio."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)

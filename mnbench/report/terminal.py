@@ -1,0 +1,159 @@
+"""The result in a terminal: a table of networks by backends, then the caveats and the failures.
+
+On a wide console there is one table. On a narrow one, what is published or counted and what is measured are two tables;
+on a still narrower one the interval is written as ± per cent. Figures are never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from mnbench.records import Analysis, Run
+from mnbench.report.naming import conditions, networks, series
+from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
+from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
+
+VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
+Interval = Callable[[float | None, float | None, float | None], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A heading, and the cell under it for a row."""
+
+    heading: str
+    cell: Callable[[SummaryRow], str]
+    align: Literal["left", "right"] = "right"
+
+
+def render(run: Run, analysis: Analysis, console: Console) -> None:
+    """Print the run's results on `console`, at whatever width it has."""
+    cases = networks(run)
+    names = {case.id: series(case, cases) for case in cases}
+    rows = by_network(row for row in summary_rows(run, analysis) if row.case_id in names)
+    console.print(Text(conditions(run), style="bold"))
+    for table in _tables(rows, names, console):
+        console.print(table)
+    console.print(Text(_legend(run, analysis), style="dim"))
+    _print_between_backends(run, analysis, console)
+    _print_caveats(analysis, console)
+    _print_failures(run, console)
+
+
+def _tables(rows: Sequence[SummaryRow], names: dict[str, str], console: Console) -> list[Table]:
+    """Return the widest form that fits: one table with brackets, one with ±, two with brackets, two with ±."""
+    network = Column(heading="network", cell=lambda row: row.model, align="left")
+    facts = [
+        Column(heading="top-1 %", cell=lambda row: plain(row.top1_pct, 1)),
+        Column(heading="params", cell=lambda row: count(row.params)),
+        Column(heading="MAdds", cell=lambda row: count(row.madds)),
+    ]
+    paper = [
+        Column(heading="paper ms", cell=lambda row: plain(row.paper_latency_ms)),
+        Column(heading="paper ratio", cell=lambda row: plain(row.paper_ratio, 2)),
+    ]
+    forms = []
+    for interval in (bracketed, plus_minus):
+        backend, latency, ratio, verdict = _measured(names, interval)
+        forms.append([_table(rows, [network, backend, *facts, latency, ratio, *paper, verdict])])
+    models = list({row.model: row for row in rows}.values())
+    published = _table(models, [network, *facts, *paper])
+    forms += [[published, _table(rows, [network, *_measured(names, form)])] for form in (bracketed, plus_minus)]
+    for form in forms:
+        if all(_width(table, console) <= console.width for table in form):
+            return form
+    return forms[-1]
+
+
+def _measured(names: dict[str, str], interval: Interval) -> list[Column]:
+    return [
+        Column(heading="backend", cell=lambda row: names[row.case_id], align="left"),
+        Column(
+            heading="latency ms",
+            cell=lambda row: interval(row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms),
+        ),
+        Column(heading="ratio", cell=lambda row: _ratio(row, interval)),
+        Column(heading="verdict", cell=lambda row: row.verdict or DASH, align="left"),
+    ]
+
+
+def _ratio(row: SummaryRow, interval: Interval) -> str:
+    return "1" if row.verdict == BASELINE else interval(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
+
+
+def _table(rows: Sequence[SummaryRow], columns: Sequence[Column]) -> Table:
+    table = _empty_table([(column.heading, column.align) for column in columns])
+    last = None
+    for row in rows:
+        cells = [Text(column.cell(row), style=VERDICT_STYLES.get(column.cell(row), "")) for column in columns]
+        if row.model == last:  # a network's further backends: its name stands above
+            cells[0] = Text("")
+        last = row.model
+        table.add_row(*cells)
+    return table
+
+
+def _empty_table(headings: Sequence[tuple[str, Literal["left", "right"]]]) -> Table:
+    """Return a table in which only the first column, names, may be broken into lines."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, (heading, align) in enumerate(headings):
+        table.add_column(heading, justify=align, no_wrap=place > 0, overflow="fold")
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    """Return how wide the table would be with room for every figure on one line."""
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+
+
+def _legend(run: Run, analysis: Analysis) -> str:
+    level = f"{run.plan.level:.0%}".replace("%", " %")
+    floors = [result.latency_ns for result in analysis.results if is_null(result.case)]
+    floor = "".join(f" The harness itself takes {value.value:.0f} ns an inference." for value in floors if value)
+    return (
+        f"Latency: median with its {level} interval. Ratio: to {run.plan.baseline} in the same backend. "
+        f"Top-1, paper ms and paper ratio are published, not measured here.{floor}"
+    )
+
+
+def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> None:
+    if not analysis.between_backends:
+        return
+    cases = networks(run)
+    table = _empty_table([("network", "left"), ("backends", "left"), ("ratio", "right"), ("verdict", "left")])
+    for comparison in analysis.between_backends:
+        ratio = finite(comparison.ratio)
+        shown = bracketed(ratio.value, ratio.low, ratio.high) if ratio else DASH
+        pair = f"{series(comparison.case, cases)} / {series(comparison.baseline, cases)}"
+        verdict = Text(str(comparison.verdict), style=VERDICT_STYLES.get(comparison.verdict, ""))
+        table.add_row(Text(comparison.case.model), Text(pair), Text(shown), verdict)
+    console.print()
+    console.print(Text("Between backends", style="bold"))
+    console.print(table)
+
+
+def _print_caveats(analysis: Analysis, console: Console) -> None:
+    if not analysis.caveats:
+        return
+    console.print()
+    console.print(Text("Caveats", style="bold"))
+    for caveat in analysis.caveats:
+        console.print(Text.assemble("  ", (caveat.code, "yellow"), f"  {caveat.subject}: {caveat.observed}"))
+        console.print(Text(f"    {caveat.advice}", style="dim"))
+
+
+def _print_failures(run: Run, console: Console) -> None:
+    if not run.failures:
+        return
+    console.print()
+    console.print(Text("Failures", style="bold"))
+    for failure in run.failures:
+        console.print(Text.assemble("  ", (failure.case.id, "red"), f", launch {failure.launch + 1}: {failure.reason}"))

@@ -1,0 +1,122 @@
+"""The rows behind every view, and the CSV files made of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnbench import report
+from mnbench.errors import StoreError, UnknownNameError
+from mnbench.report.rows import comparison_rows, summary_rows
+from tests.builders import make_run, paper_table, with_caveat, with_failure, without_interval
+
+HEADER = (
+    "run_id,case_id,model,backend,precision,threads,batch,resolution,top1_pct,top1_source,params,madds,"
+    "latency_median_ms,latency_ci_low_ms,latency_ci_high_ms,latency_p90_ms,latency_p99_ms,launches,samples,"
+    "paper_latency_ms,paper_ratio,ratio,ratio_ci_low,ratio_ci_high,verdict,effective_threads,effective_precision,"
+    "max_abs_error,caveats"
+)
+V1 = "mobilenet_v1_1.0_224-ort-fp32-b1-t1"
+SHUFFLE = "shufflenet_v1_1.5_g3_224-ort-fp32-b1-t1"
+BASE = "mobilenet_v2_1.0_224-ort-fp32-b1-t1"
+NULL = "none-null-fp32-b1-t1"
+
+
+def read(path: Path) -> dict[str, dict[str, str]]:
+    return {row["case_id"]: row for row in csv.DictReader(io.StringIO(path.read_text()))}
+
+
+def test_summary_csv_has_the_promised_columns_in_order_and_a_row_per_case(tmp_path: Path) -> None:
+    run, analysis = make_run()
+    report.write_all(run, analysis, tmp_path, ["summary"])
+    header = (tmp_path / "summary.csv").read_text().splitlines()[0]
+    assert header == HEADER
+    assert list(read(tmp_path / "summary.csv")) == [case.id for case in run.plan.cases]
+
+
+def test_a_figure_that_does_not_exist_is_an_empty_cell_and_counts_stay_whole(tmp_path: Path) -> None:
+    report.write_all(*make_run(), tmp_path, ["summary"])
+    rows = read(tmp_path / "summary.csv")
+    assert rows[NULL]["params"] == rows[NULL]["top1_pct"] == rows[NULL]["ratio"] == rows[NULL]["verdict"] == ""
+    assert rows[SHUFFLE]["paper_latency_ms"] == rows[SHUFFLE]["paper_ratio"] == rows[SHUFFLE]["latency_p99_ms"] == ""
+    assert rows[V1]["params"] == "4230017"
+    assert "nan" not in (tmp_path / "summary.csv").read_text().lower()
+
+
+def test_paper_ratios_come_from_the_published_milliseconds() -> None:
+    ratios = {row.model: row.paper_ratio for row in summary_rows(*make_run())}
+    expected = {
+        "mobilenet_v1_1.0_224": 1.51,
+        "nasnet_a_mobile_224": 2.44,
+        "mobilenet_v2_1.4_224": 1.91,
+        "mobilenet_v2_1.0_224": 1.0,
+    }
+    assert {model: round(ratios[model] or 0, 2) for model in expected} == expected
+
+
+def test_a_paper_ratio_never_divides_figures_of_two_sources() -> None:
+    cards, latency_ms = paper_table()
+    release_only = [replace(card, latency=card.latency[1:]) if "v2_1.0" in card.name else card for card in cards]
+    ratios = {row.model: row.paper_ratio for row in summary_rows(*make_run(release_only, latency_ms))}
+    assert ratios["mobilenet_v1_1.0_224"] is None
+
+
+def test_the_row_of_the_baseline_is_one_without_an_interval() -> None:
+    row = next(row for row in summary_rows(*make_run()) if row.case_id == BASE)
+    assert (row.ratio, row.ratio_ci_low, row.ratio_ci_high, row.verdict) == (1.0, None, None, "baseline")
+
+
+def test_without_an_interval_no_latency_and_no_ratio_is_invented() -> None:
+    row = next(row for row in summary_rows(*without_interval(*make_run(), V1)) if row.case_id == V1)
+    figures = (row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms, row.ratio, row.ratio_ci_low)
+    assert figures == (None,) * 5
+    assert row.launches == 1
+
+
+def test_a_failed_case_keeps_its_row_with_a_caveat_and_no_verdict() -> None:
+    row = next(row for row in summary_rows(*with_failure(*make_run(), V1)) if row.case_id == V1)
+    assert (row.caveats, row.verdict, row.launches, row.effective_threads) == ("case-failed", None, 0, None)
+
+
+def test_caveats_are_joined_codes_without_repetition() -> None:
+    run, analysis = make_run()
+    analysis = with_caveat(with_caveat(analysis, V1), V1)
+    analysis = replace(analysis, caveats=(*analysis.caveats, replace(analysis.caveats[0], code="steal", subject="ort")))
+    row = next(row for row in summary_rows(run, analysis) if row.case_id == V1)
+    assert row.caveats == "interval-wide;steal"
+
+
+def test_effective_settings_that_differ_between_launches_are_both_shown() -> None:
+    run, analysis = make_run()
+    last = next(s for s in reversed(run.samples) if s.case.id == V1)
+    changed = replace(last, effective={**last.effective, "threads": "2"})
+    run = replace(run, samples=tuple(changed if s is last else s for s in run.samples))
+    assert next(row.effective_threads for row in summary_rows(run, analysis) if row.case_id == V1) == "1;2"
+
+
+def test_comparison_csv_holds_both_kinds_of_comparison(tmp_path: Path) -> None:
+    run, analysis = make_run()
+    kinds = [row.kind for row in comparison_rows(analysis)]
+    assert (kinds.count("baseline"), kinds.count("backend")) == (10, 6)
+    report.write_all(run, analysis, tmp_path, ["comparison"])
+    header = (tmp_path / "comparison.csv").read_text().splitlines()[0]
+    assert header == (
+        "case_id,baseline_id,kind,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,level,method,"
+        "p_adjusted,verdict"
+    )
+
+
+def test_an_unknown_format_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'summary'"):
+        report.write_all(*make_run(), tmp_path, ["sumary"])
+
+
+def test_a_file_that_cannot_be_written_is_a_store_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "summary.csv").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        report.write_all(*make_run(), tmp_path, ["summary"])
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]

@@ -1,0 +1,186 @@
+"""The terminal table, JSON, the page and the Markdown blocks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from mnbench.errors import MnbenchError, UnknownNameError
+from mnbench.records import Analysis, Run, Verdict
+from mnbench.report.headline import headline
+from mnbench.report.html import page
+from mnbench.report.json_text import to_json
+from mnbench.report.markdown import Shown, fill, stale
+from mnbench.report.numbers import bracketed, count, plus_minus
+from mnbench.report.rows import summary_rows
+from mnbench.report.terminal import render
+from tests.builders import make_run, paper_table, v2_grid, with_caveat, with_failure
+
+V1 = "mobilenet_v1_1.0_224-ort-fp32-b1-t1"
+BLOCK = "# T\n\n<!-- mnbench:results:begin -->\nold\n<!-- mnbench:results:end -->\n\nend\n"
+
+
+def shown(run: Run, analysis: Analysis, width: int) -> str:
+    console = Console(file=StringIO(), width=width)
+    render(run, analysis, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (6.2143, 6.139, 6.289, "6.21 [6.14, 6.29]"),
+        (123.4, 100.2, 144.9, "120 [100, 140]"),
+        (0.00042, 0.000415, 0.000425, "0.000420 [0.000415, 0.000425]"),
+        (1.5, None, None, "1.5"),
+        (None, None, None, "–"),
+    ],
+)
+def test_a_number_has_no_more_digits_than_its_interval_supports(
+    value: float | None, low: float | None, high: float | None, expected: str
+) -> None:
+    assert bracketed(value, low, high) == expected
+
+
+def test_the_short_form_of_an_interval_and_of_a_count() -> None:
+    assert plus_minus(6.2143, 6.139, 6.289) == "6.21 ±1.2 %"
+    assert (count(3_504_872), count(300_774_272), count(None)) == ("3.50M", "301M", "–")
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("made", [make_run(), make_run(*v2_grid())], ids=["6x2", "22x2"])
+def test_the_terminal_shows_every_figure_in_full(made: tuple[Run, Analysis], width: int) -> None:
+    text = shown(*made, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for row in summary_rows(*made):
+        if row.backend != "null":
+            interval = (row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms)
+            assert bracketed(*interval) in text or plus_minus(*interval) in text
+
+
+def test_the_terminal_shows_caveats_with_advice_and_failures_with_reason() -> None:
+    run, analysis = with_failure(*make_run(), V1, reason="killed [bold]by signal 9")
+    text = shown(run, with_caveat(analysis, V1), 100)
+    assert "interval-wide" in text
+    assert "raise --budget" in text
+    assert "killed [bold]by signal 9" in text
+
+
+def test_json_has_numbers_and_nulls() -> None:
+    run, analysis = with_failure(*make_run(), V1)
+    document = json.loads(to_json(run, with_caveat(analysis, V1)))
+    row = next(row for row in document["summary"] if row["case_id"] == V1)
+    assert row["latency_median_ms"] is None
+    assert row["params"] == 4230017
+    assert document["failures"][0]["reason"] == "killed by signal 9"
+    assert document["caveats"][0]["advice"]
+    assert len(document["comparisons"]) == 16
+
+
+def renamed(name: str) -> tuple[Run, Analysis]:
+    cards, latency_ms = paper_table()
+    cards[0] = replace(cards[0], name=name)
+    return make_run(cards, {**latency_ms, name: 9.0})
+
+
+def test_the_page_escapes_what_a_run_brings() -> None:
+    run, analysis = renamed("<script>alert(1)</script>")
+    run, analysis = with_failure(run, analysis, run.plan.cases[0].id, reason="<img src=x>")
+    text = page(run, analysis)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "<img" not in text
+
+
+def test_the_page_loads_nothing_and_its_ids_are_unique() -> None:
+    text = page(*make_run())
+    assert not re.search(r"https?:", re.sub(r'<a href="[^"]*"', "", text))
+    assert not re.search(r"<(script|link|iframe|img|object)|@import|url\((?!#)|\ssrc=", text)
+    assert set(re.findall(r'xlink:href="(.)', text)) == {"#"}
+    ids = re.findall(r'\sid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
+
+
+def test_a_link_of_another_scheme_is_not_made_a_link() -> None:
+    run, analysis = make_run()
+    accuracy = run.models[0].accuracy[0]
+    bad = replace(accuracy, source=replace(accuracy.source, url="javascript:alert(1)"))
+    run = replace(run, models=(replace(run.models[0], accuracy=(bad,)), *run.models[1:]))
+    assert "javascript:" not in page(run, analysis)
+
+
+def test_the_page_shows_failures_caveats_plan_and_disagreeing_sources() -> None:
+    run, analysis = with_failure(*make_run(), V1)
+    text = page(run, with_caveat(analysis, V1))
+    for part in ("out of memory", "raise --budget", "seed 20", "TF-slim checkpoints", "other source", "73.8 ms"):
+        assert part in text
+
+
+def test_fastest_is_said_only_when_the_runner_up_was_compared_and_found_slower() -> None:
+    run, analysis = make_run()
+    assert "the fastest case is mobilenet_v2_1.0_224 (openvino)" in headline(run, analysis)
+    doubtful = tuple(
+        replace(r, vs_baseline=replace(r.vs_baseline, verdict=Verdict.INCONCLUSIVE)) if r.vs_baseline else r
+        for r in analysis.results
+    )
+    unsure = replace(analysis, results=doubtful)
+    assert "fastest" not in headline(run, unsure)
+    assert "fastest" not in page(run, unsure)
+    assert "shufflenet_v1_1.5_g3_224 (openvino)" in headline(run, unsure)
+
+
+def test_filling_a_block_twice_changes_nothing_and_keeps_the_rest() -> None:
+    pick = lambda _run_id: Shown(run=run, analysis=analysis, folder="results/reference/x")  # noqa: E731
+    run, analysis = make_run()
+    once = fill(BLOCK, pick)
+    assert once.startswith("# T\n\n<!-- mnbench:results:begin -->\n\n| network |")
+    assert once.endswith("<!-- mnbench:results:end -->\n\nend\n")
+    assert fill(once, pick) == once
+    assert (stale(BLOCK, pick), stale(once, pick)) == (["results"], [])
+    assert stale(once.replace("slower", "faster"), pick) == ["results"]
+
+
+def test_a_marker_may_name_its_run_and_every_block_can_be_made() -> None:
+    run, analysis = renamed("a|b")
+    asked: list[str | None] = []
+
+    def pick(run_id: str | None) -> Shown:
+        asked.append(run_id)
+        return Shown(run=run, analysis=analysis, folder="r")
+
+    names = ("results@one.x", "backends", "plots", "caveats", "headline")
+    text = "\n".join(f"<!-- mnbench:{n}:begin -->\n<!-- mnbench:{n.split('@')[0]}:end -->" for n in names)
+    filled = fill(text, pick)
+    assert asked == ["one.x", None, None, None, None]
+    assert "](r/latency-vs-accuracy.svg)" in filled
+    assert r"a\|b" in filled
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("<!-- mnbench:results:begin -->", MnbenchError),
+        ("<!-- mnbench:results:end -->\n<!-- mnbench:results:begin -->", MnbenchError),
+        ("<!-- mnbench:result:begin -->\n<!-- mnbench:result:end -->", UnknownNameError),
+    ],
+)
+def test_a_marker_that_cannot_be_filled_is_an_error(text: str, error: type[Exception]) -> None:
+    run, analysis = make_run()
+    with pytest.raises(error):
+        fill(text, lambda _run_id: Shown(run=run, analysis=analysis, folder="r"))
+
+
+def test_importing_the_package_loads_no_format() -> None:
+    heavy = {"pandas", "matplotlib", "jinja2", "rich"}
+    code = f"import sys, mnbench.report; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
