@@ -19,6 +19,7 @@ from mnbench.errors import MnbenchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from mnbench.compare import Request
+    from mnbench.records import Run
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -85,7 +86,7 @@ def _readme(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _publish(directory: Path, options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _publish(directory: Path, options: argparse.Namespace) -> Run:
     """Rebuild every derived file of a run and print its results; return the run."""
     from mnbench import report, stats, store
 
@@ -96,12 +97,15 @@ def _publish(directory: Path, options: argparse.Namespace):  # type: ignore[no-u
         from mnbench.report.json_text import to_json
 
         print(to_json(run, analysis))
-    elif not options.quiet:
-        from mnbench.report.terminal import print_report
-
-        print_report(run, analysis, directory)
-    else:
+    elif options.quiet:
         print(directory)
+    else:
+        from rich.console import Console
+
+        from mnbench.report.terminal import render
+
+        render(run, analysis, Console())
+        print(f"\n{directory}")
     return run
 
 

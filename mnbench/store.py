@@ -16,7 +16,6 @@ import io
 import os
 import re
 import shutil
-import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import msgspec
 
+from mnbench import files
 from mnbench.errors import StoreError, UnknownNameError, UsageError
 from mnbench.records import SCHEMA_VERSION, Case, LaunchFailure, Round, Run, Samples
 
@@ -101,7 +101,7 @@ class RunWriter:
     def _write_run(self) -> None:
         run = replace(self._run, samples=tuple(self._launches.values()))
         with _explained(self.directory):
-            write_atomically(self.directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+            files.write_atomically(self.directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
 
 def create_directory(out: Path, started_utc: str) -> Path:
@@ -173,19 +173,6 @@ def load(directory: Path) -> Run:
         run,
         samples=tuple(replace(s, rounds=tuple(rounds.get((s.case.id, s.launch), ()))) for s in run.samples),
     )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader sees the old file or the new one, never half of one. Raises OSError."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _decode(data: bytes, directory: Path) -> Run:

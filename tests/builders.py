@@ -138,9 +138,7 @@ def make_run(
     speed = {"ort": 1.0, "openvino": 0.82, "torch": 2.1, "null": 1.0}
     noise = random.Random(7)
     cases = [Case(model=card.name, backend=backend) for card in cards for backend in backends]
-    values = {
-        case.id: latency_ms[case.model] * speed.get(case.backend, 1.4) * noise.uniform(0.93, 1.07) for case in cases
-    }
+    values = {case.id: latency_ms[case.model] * speed.get(case.backend, 1.4) * noise.uniform(0.93, 1.07) for case in cases}
     if null:
         cases.append(Case(model="none", backend="null"))
         values[cases[-1].id] = 0.00042
@@ -290,9 +288,7 @@ def without_interval(run: Run, analysis: Analysis, *case_ids: str) -> tuple[Run,
     return replace(run, samples=kept), replace(analysis, results=results)
 
 
-def with_failure(
-    run: Run, analysis: Analysis, case_id: str, reason: str = "killed by signal 9"
-) -> tuple[Run, Analysis]:
+def with_failure(run: Run, analysis: Analysis, case_id: str, reason: str = "killed by signal 9") -> tuple[Run, Analysis]:
     """Return the run with every launch of one case failed."""
     case = next(case for case in run.plan.cases if case.id == case_id)
     failure = LaunchFailure(case=case, launch=0, reason=reason, log_tail="loading\nout of memory")

@@ -99,9 +99,7 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def annotate(
-    axes: Axes, points: Sequence[Point], names: ShortNames, style: dict[str, canvas.Style]
-) -> list[Annotation]:
+def annotate(axes: Axes, points: Sequence[Point], names: ShortNames, style: dict[str, canvas.Style]) -> list[Annotation]:
     """Label every point where there is room, and return the labels. The axes' limits must be final."""
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 (axes always stand on a figure; this tells the type checker)
@@ -182,9 +180,7 @@ def _occupied(axes: Axes, points: Sequence[Point], scale: float) -> Boxes:
     for point in points:
         y_pct, latency = point.top1_pct, point.latency
         low, high = latency.low or latency.value, latency.high or latency.value
-        (x, y), (left, _), (right, _) = (
-            axes.transData.transform([(latency.value, y_pct), (low, y_pct), (high, y_pct)]) * scale
-        )
+        (x, y), (left, _), (right, _) = axes.transData.transform([(latency.value, y_pct), (low, y_pct), (high, y_pct)]) * scale
         boxes.append([x - half, y - half, x + half, y + half])
         boxes.append([left - 1, y - 3, right + 1, y + 3])
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
@@ -211,9 +207,7 @@ def _legend(points: Sequence[Point], style: dict[str, canvas.Style], *, panels: 
     if any(point.latency.hollow for point in points):
         label = "hollow: no interval"
         handles.append(
-            Line2D(
-                [], [], color=canvas.GREY, marker="o", markerfacecolor="white", linewidth=0, markersize=6, label=label
-            )
+            Line2D([], [], color=canvas.GREY, marker="o", markerfacecolor="white", linewidth=0, markersize=6, label=label)
         )
     return handles
 
@@ -229,9 +223,7 @@ def _caption(run: Run, points: Sequence[Point], names: ShortNames) -> list[str]:
         "Steps: the networks that no other beats in both, by median."
     )
     if any(point.latency.hollow for point in points):
-        notes.append(
-            "Hollow: too few launches for an interval; the plain median of the samples, not part of the steps."
-        )
+        notes.append("Hollow: too few launches for an interval; the plain median of the samples, not part of the steps.")
     if names.left_out:
         notes.append(f"Labels leave out what all names share: {names.left_out}.")
     present = {(point.model, point.series) for point in points}

@@ -68,9 +68,7 @@ def place_labels(anchors: Sequence[Anchor], hard: Boxes, soft: Boxes, frame: tup
     return placed
 
 
-def _best_place(
-    anchor: Anchor, others: Sequence[Anchor], hard: Boxes, soft: Boxes, frame: tuple[float, ...]
-) -> Place | None:
+def _best_place(anchor: Anchor, others: Sequence[Anchor], hard: Boxes, soft: Boxes, frame: tuple[float, ...]) -> Place | None:
     angles = np.arange(DIRECTIONS) * 2 * math.pi / DIRECTIONS
     radius, angle = (grid.ravel() for grid in np.meshgrid(RADII, angles, indexing="ij"))
     x = anchor.x + np.cos(angle) * (radius + anchor.width / 2)

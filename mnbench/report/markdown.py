@@ -17,9 +17,7 @@ from mnbench.report.naming import networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
 
-MARKER = re.compile(
-    r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w.-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE
-)
+MARKER = re.compile(r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w.-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE)
 PLOTS = (
     ("latency-vs-accuracy.svg", "Measured latency against published accuracy"),
     ("ratio-vs-paper.svg", "Ratios to the baseline: this CPU beside the paper"),
@@ -58,11 +56,7 @@ def stale(text: str, pick: Pick) -> list[str]:
     """Return the names of the blocks that `fill` would change, in order. Raises as `fill` does."""
     fresh = fill(text, pick)
     pairs = zip(_pairs(text), _pairs(fresh), strict=True)
-    return [
-        was[0]["name"]
-        for was, now in pairs
-        if text[was[0].end() : was[1].start()] != fresh[now[0].end() : now[1].start()]
-    ]
+    return [was[0]["name"] for was, now in pairs if text[was[0].end() : was[1].start()] != fresh[now[0].end() : now[1].start()]]
 
 
 def results_table(shown: Shown) -> str:
@@ -96,8 +90,7 @@ def backends_table(shown: Shown) -> str:
     """Return the table of each backend against the first one, per network."""
     rows = [row for row in comparison_rows(shown.analysis) if row.kind == "backend"]
     body = [
-        [row.case_id, row.baseline_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict]
-        for row in rows
+        [row.case_id, row.baseline_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict] for row in rows
     ]
     return _table(("case", "against", "ratio", "verdict"), "llrl", body)
 
@@ -128,9 +121,7 @@ def _pairs(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
     pairs = list(zip(markers[::2], markers[1::2], strict=False))
     for begin, end in pairs:
         if (begin["edge"], end["edge"], begin["name"]) != ("begin", "end", end["name"]):
-            raise MnbenchError(
-                f"the marker {begin[0]!r} is followed by {end[0]!r}; each block needs its begin, then its end."
-            )
+            raise MnbenchError(f"the marker {begin[0]!r} is followed by {end[0]!r}; each block needs its begin, then its end.")
     if len(markers) % 2:
         raise MnbenchError(f"the marker {markers[-1][0]!r} has no partner; each block needs its begin, then its end.")
     return pairs

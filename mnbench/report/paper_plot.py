@@ -137,9 +137,7 @@ def _draw_group(axes: Axes, place: int, group: Group, style: dict[str, canvas.St
             bounds = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
             axes.errorbar(found.value, height, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
         face = "white" if _hollow(found) else look.colour
-        axes.plot(
-            found.value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour
-        )
+        axes.plot(found.value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
 
 
 def _hollow(found: Measured) -> bool:

@@ -140,12 +140,3 @@ def test_a_run_that_cannot_be_read_is_listed_with_its_problem(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / store.RUN_FILE).write_text("{")
     assert "cannot be read" in (store.describe(tmp_path / "broken").problem or "")
-
-
-def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
-    path = tmp_path / "file"
-    store.write_atomically(path, b"old")
-    with pytest.raises(TypeError):
-        store.write_atomically(path, "not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
