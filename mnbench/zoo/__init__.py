@@ -1,7 +1,7 @@
 """The networks as torch modules, and the counting of their parameters and multiply-adds."""
 
-from mnbench.zoo.build import build
+from mnbench.zoo.build import build, outline
 from mnbench.zoo.count import Counts, Kind, Layer, count
 from mnbench.zoo.weights import load_weights
 
-__all__ = ["Counts", "Kind", "Layer", "build", "count", "load_weights"]
+__all__ = ["Counts", "Kind", "Layer", "build", "count", "load_weights", "outline"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -22,16 +22,27 @@ def build(card: ModelCard, *, seed: int = 0, weights: Mapping[str, Tensor] | Non
     The same seed gives the same bits on the same machine. The caller's random numbers are not disturbed.
     Raises UsageError if `weights` do not fit the network.
     """
-    module_name, _, attribute = card.build.partition(":")
-    factory = getattr(importlib.import_module(module_name), attribute)
+    factory = _factory(card)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU only: torch.manual_seed would reseed other devices too
-        module: nn.Module = factory(**card.arguments)
+        module = factory(**card.arguments)
         if weights is None:
             initialise(module, card.input_chw)
     if weights is not None:
         load_weights(module, weights)
     return module.eval()
+
+
+def outline(card: ModelCard) -> nn.Module:
+    """Return the network of `card` in eval mode with shapes but no data: enough to count it, and quick to make."""
+    with torch.device("meta"):
+        return _factory(card)(**card.arguments).eval()
+
+
+def _factory(card: ModelCard) -> Callable[..., nn.Module]:
+    module_name, _, attribute = card.build.partition(":")
+    factory: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), attribute)
+    return factory
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def count(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
     try:
         with torch.no_grad(), torch.device("meta"), ledger:
             shadow(image)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:  # what torch and layers raise for an unfit input
         raise UsageError(f"{type(module).__name__} cannot be counted for an input of {input_shape}: {error}") from error
     ledger.close()
     return Counts(

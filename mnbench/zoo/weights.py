@@ -131,7 +131,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             f"these weights do not fit {type(module).__name__} (keys read as those of {source}): {'; '.join(misfits)}. "
             "Give the state dict of the same network and width."
         )
-    module.load_state_dict({**own, **tensors})
+    module.load_state_dict(tensors)
 
 
 def _renamed(state_dict: Mapping[str, Tensor], scheme: Scheme) -> dict[str, Tensor]:

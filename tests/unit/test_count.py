@@ -186,6 +186,11 @@ def test_counting_leaves_the_module_as_it_was() -> None:
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
+def test_a_module_in_training_is_counted_as_in_use() -> None:
+    norm = nn.BatchNorm2d(4).train()  # in training it refuses a single value per channel
+    assert count(norm, (1, 4, 1, 1)).uncounted == ()
+
+
 def test_an_input_the_module_cannot_take_is_refused() -> None:
     with pytest.raises(UsageError, match=r"Conv2d cannot be counted for an input of \(1, 4, 8, 8\)"):
         count(nn.Conv2d(3, 4, 3), (1, 4, 8, 8))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mnbench import catalog
 from mnbench.errors import UsageError
 from mnbench.records import ModelCard, Published
-from mnbench.zoo import Counts, Kind, count
+from mnbench.zoo import Counts, Kind, count, outline
 from mnbench.zoo.layers import make_divisible
 from mnbench.zoo.mobilenet_v1 import mobilenet_v1
 from mnbench.zoo.mobilenet_v2 import InvertedResidual, mobilenet_v2
@@ -20,10 +19,7 @@ from mnbench.zoo.shufflenet_v1 import shufflenet_v1
 
 def counted(name: str) -> Counts:
     card = catalog.card(name)
-    module_name, _, attribute = card.build.partition(":")
-    with torch.device("meta"):  # sizes need no weights
-        module = getattr(importlib.import_module(module_name), attribute)(**card.arguments)
-    return count(module, (1, *card.input_chw))
+    return count(outline(card), (1, *card.input_chw))
 
 
 # Counted once, then fixed: (name, parameters, MAdds, published parameters, published MAdds, where both are printed).
@@ -48,6 +44,15 @@ def test_the_counted_size_is_the_published_one(
     assert counts.params == pytest.approx(published_params, rel=0.015), source
     assert counts.madds == pytest.approx(published_madds, rel=0.01), source
     assert counts.uncounted == ()
+
+
+@pytest.mark.parametrize("name", [size[0] for size in SIZES])
+def test_torchs_own_counter_finds_the_same_multiply_adds(name: str) -> None:
+    card = catalog.card(name)
+    torchs = FlopCounterMode(display=False)
+    with torch.no_grad(), torchs:
+        outline(card)(torch.empty(1, *card.input_chw, device="meta"))
+    assert counted(name).madds == torchs.get_total_flops() / 2  # it counts a multiply and an add as two
 
 
 def released(figures: tuple[Published, ...]) -> float:
