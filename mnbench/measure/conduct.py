@@ -219,11 +219,11 @@ class _Conductor:
 
 
 def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
-    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration.
+    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
 
     Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
     """
-    limit_ns = 0.02 * reply.wall_ns
+    limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
     tick_limit_ns = max(limit_ns, 25_000_000)
     found = {
         "not settled": not reply.settled,

@@ -37,9 +37,18 @@ def headline_accuracy(run: Run, model: str) -> Accuracy | None:
 
 
 def headline_latency(run: Run, model: str) -> PublishedLatency | None:
-    """Return the headline latency published for `model`."""
-    card = card_of(run, model)
-    return card.latency[0] if card and card.latency else None
+    """Return the latency published for `model` by the source, and on the device, of the baseline's headline latency.
+
+    A figure from elsewhere would stand in one column with others it cannot be compared with, so it is left to the list of
+    sources. Without a published latency of the baseline, the model's own headline.
+    """
+    card, baseline = card_of(run, model), card_of(run, run.plan.baseline)
+    if card is None:
+        return None
+    if baseline is None or not baseline.latency:
+        return next(iter(card.latency), None)
+    wanted = _origin(baseline.latency[0])
+    return next((latency for latency in card.latency if _origin(latency) == wanted), None)
 
 
 def paper_ratio(run: Run, model: str) -> float | None:
@@ -51,9 +60,13 @@ def paper_ratio(run: Run, model: str) -> float | None:
     if latency is None or baseline is None:
         return None
     for other in baseline.latency:
-        if (other.source.key, other.device) == (latency.source.key, latency.device) and other.latency_ms > 0:
+        if _origin(other) == _origin(latency) and other.latency_ms > 0:
             return latency.latency_ms / other.latency_ms
     return None
+
+
+def _origin(latency: PublishedLatency) -> tuple[str, str]:
+    return latency.source.key, latency.device
 
 
 def sources(run: Run) -> list[Source]:

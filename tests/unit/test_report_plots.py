@@ -101,9 +101,7 @@ def test_a_point_without_an_interval_is_hollow_said_so_and_not_on_the_front() ->
     assert "Hollow" in words(accuracy_plot.figure(*made))
     points = accuracy_plot.collect(*made)
     assert [point.model for point in points if point.latency.hollow] == ["mobilenet_v2_1.4_224"]
-    assert not any(
-        point.latency.hollow for point in accuracy_plot.pareto_front([p for p in points if p.series == "ort"])
-    )
+    assert not any(point.latency.hollow for point in accuracy_plot.pareto_front([p for p in points if p.series == "ort"]))
     assert "Hollow" not in words(accuracy_plot.figure(*make_run()))
 
 
