@@ -215,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid or v2-grid")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
     what.add_argument("--models", nargs="+", metavar="MODEL", help="networks, instead of a suite; see: mnbench list models")
     what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
     what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from mnbench.catalog.networks import NETWORKS, SUITES
+from mnbench.catalog.operators import OPERATORS
 from mnbench.catalog.published import Figures, read_figures
 from mnbench.errors import UnknownNameError
 from mnbench.records import ModelCard
@@ -16,8 +17,8 @@ __all__ = ["card", "names", "suite", "suites"]
 
 
 def names() -> tuple[str, ...]:
-    """Return the name of every network, in the catalog's order."""
-    return tuple(_cards())
+    """Return the name of every network, in the catalog's order. Single operators have cards, but are no networks."""
+    return tuple(network.name for network in NETWORKS)
 
 
 def card(name: str) -> ModelCard:
@@ -33,7 +34,7 @@ def card(name: str) -> ModelCard:
 
 def suites() -> tuple[str, ...]:
     """Return the name of every suite."""
-    return tuple(SUITES)
+    return tuple(_suites())
 
 
 def suite(name: str) -> tuple[str, ...]:
@@ -42,23 +43,28 @@ def suite(name: str) -> tuple[str, ...]:
     Raises UnknownNameError, with the nearest name, for a suite that is not defined.
     """
     try:
-        return SUITES[name]
+        return _suites()[name]
     except KeyError:
-        raise UnknownNameError("suite", name, SUITES) from None
+        raise UnknownNameError("suite", name, suites()) from None
+
+
+@cache
+def _suites() -> dict[str, tuple[str, ...]]:
+    return {**SUITES, "v1-operators": tuple(operator.name for operator in OPERATORS)}
 
 
 @cache
 def _cards() -> dict[str, ModelCard]:
     published = read_figures()
     cards = {}
-    for network in NETWORKS:
+    for network in (*NETWORKS, *OPERATORS):
         figures = published.get(network.name, Figures())
         cards[network.name] = ModelCard(
             name=network.name,
             family=network.family,
             build=network.build,
             arguments=network.arguments,
-            input_chw=(3, network.resolution, network.resolution),
+            input_chw=(network.channels, network.resolution, network.resolution),
             params=tuple(figures.params),
             madds=tuple(figures.madds),
             latency=tuple(figures.latency),

@@ -18,6 +18,7 @@ class Network:
     """`module:function`; called with `arguments`."""
     arguments: dict[str, float | int | str]
     resolution: int
+    channels: int = 3
     weights: str | None = None
     """Address of trained weights that `mnbench.zoo.load_weights` reads. Never fetched by this project."""
     license: str

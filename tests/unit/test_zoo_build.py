@@ -33,6 +33,13 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On a busy machine, OpenMP threads that spin for each other made these tests 20 times slower."""
+    with threads(1):
+        yield
+
+
 def leaf_outputs(module: nn.Module, image: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the logits and a copy of what every leaf layer gave."""
     seen: list[Tensor] = []
