@@ -132,7 +132,7 @@ def theirs_ms(path: Path, cpus: tuple[int, ...]) -> float:
                    "-json_stats", "-report_type", "no_counters", "-report_folder", folder]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, text=True)
         (report,) = Path(folder).glob("*.json")
-        return float(json.loads(report.read_text())["execution_results"]["latency_median"])
+        return float(json.loads(report.read_text())["execution_results"]["latency (ms)"])
 
 
 def tell(what: str, value: float, unit: str, limit: float) -> None:
