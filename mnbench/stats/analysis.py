@@ -30,8 +30,7 @@ def analyse(run: Run) -> Analysis:
     plan = run.plan
     launches = _by_case(run.samples)
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
-    to_baseline = [(case, base) for case in plan.cases if (base := baseline_of(case, plan)) and base != case]
-    to_backend = list(_backend_pairs(plan.cases))
+    to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
     compared = compare_pairs([*to_baseline, *to_backend], logs, plan)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
     results = tuple(
@@ -42,6 +41,11 @@ def analyse(run: Run) -> Analysis:
         between_backends=tuple(compared[len(to_baseline) :]),
         caveats=(*run.caveats, *_caveats(run, results, launches)),
     )
+
+
+def pairs_of(plan: Plan) -> list[tuple[Case, Case]]:
+    """Return every (case, baseline) that is compared: networks within a backend, then backends within a network."""
+    return [*_baseline_pairs(plan), *_backend_pairs(plan)]
 
 
 def launch_logs(launches: Iterable[Samples]) -> dict[int, float]:
@@ -100,15 +104,16 @@ def _by_case(samples: Iterable[Samples]) -> dict[str, list[Samples]]:
     return grouped
 
 
-def _backend_pairs(cases: Sequence[Case]) -> Iterable[tuple[Case, Case]]:
+def _baseline_pairs(plan: Plan) -> list[tuple[Case, Case]]:
+    return [(case, base) for case in plan.cases if (base := baseline_of(case, plan)) and base != case]
+
+
+def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
     """Pair each case with the same network in the first backend named that runs it under the same conditions."""
     first: dict[Case, Case] = {}
-    for case in cases:
-        key = replace(case, backend="")
-        if key in first:
-            yield case, first[key]
-        else:
-            first[key] = case
+    for case in plan.cases:
+        first.setdefault(replace(case, backend=""), case)
+    return [(case, base) for case in plan.cases if (base := first[replace(case, backend="")]) != case]
 
 
 def _differences(case: LaunchLogs, baseline: LaunchLogs) -> list[float]:
