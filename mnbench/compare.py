@@ -23,6 +23,8 @@ DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
 DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_LAUNCHES = 10
+MOST_IMAGES = 1024
+"""In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
 FEWEST_LAUNCHES = 5
 """Launches that a round's length is chosen for, when the budget is tight."""
 
@@ -64,6 +66,20 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
         super().__init__(f"interrupted; what was measured is in {directory}")
         self.directory = directory
         self.signal = number
+
+
+@contextmanager
+def terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that a kill ends the children and stores the run as well."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def plan(request: Request) -> Plan:
@@ -120,20 +136,22 @@ def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
     return 1, 100.0
 
 
+@terminated_as_interrupt()
 def run(request: Request, listener: Listener) -> Path:
     """Plan, export, measure and store; return the run directory.
 
-    Raises MnbenchError of the failing step, and Interrupted when the user ends the measuring.
+    Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
+    Interrupted afterwards.
     """
     the_plan = plan(request)
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     directory = store.create_directory(request.out, started_utc)
     try:
         artifacts = export(the_plan, request.cache, listener)
+        host = environment.capture()
     except BaseException:
         directory.rmdir()  # nothing was measured: leave no empty run behind
         raise
-    host = environment.capture()
     new_run = Run(
         id=directory.name,
         started_utc=started_utc,
@@ -149,6 +167,7 @@ def run(request: Request, listener: Listener) -> Path:
     return directory
 
 
+@terminated_as_interrupt()
 def resume(directory: Path, cache: Path, listener: Listener) -> Path:
     """Go on with an interrupted run under its own plan; return its directory.
 
@@ -190,8 +209,7 @@ def measure(the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | No
     """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
     writer = store.RunWriter(directory, the_run)
     try:
-        with _terminated_as_interrupt():
-            conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
+        conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
     except KeyboardInterrupt as interrupt:
         writer.finish(finished=False)
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
@@ -235,8 +253,12 @@ def host_caveats(host: Environment) -> Iterator[Caveat]:
 
 
 def _check_numbers(request: Request) -> None:
-    if request.batch < 1 or request.threads < 1:
-        raise UsageError(f"--batch and --threads must be 1 or more, not {min(request.batch, request.threads)}.")
+    if request.threads < 1:
+        raise UsageError(f"--threads must be 1 or more, not {request.threads}.")
+    if not 1 <= request.batch <= MOST_IMAGES:
+        raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {request.batch}.")
+    if not 0 <= request.seed < 1 << 32:
+        raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {request.seed}.")
     if request.launches is not None and request.launches < 1:
         raise UsageError(f"--launches must be 1 or more, not {request.launches}.")
     if not 1 <= request.budget_s <= 7 * 86_400:
@@ -259,17 +281,3 @@ def _changes(before: Environment, now: Environment) -> str:
     """Name what differs between two hosts in a way that moves figures; empty when nothing does."""
     names = ("cpu_model", "isa", "logical_cpus", "kernel", "packages")
     return ", ".join(f"{name} differs" for name in names if getattr(before, name) != getattr(now, name))
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, so that a kill stores the run as well."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

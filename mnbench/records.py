@@ -324,6 +324,11 @@ class Run:
     failures: tuple[LaunchFailure, ...] = ()
     caveats: tuple[Caveat, ...] = ()
 
+    def unmeasured(self) -> tuple[Case, ...]:
+        """Return the planned cases of which there is not one round."""
+        measured = {samples.case for samples in self.samples if samples.rounds}
+        return tuple(case for case in self.plan.cases if case not in measured)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:

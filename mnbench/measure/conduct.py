@@ -78,7 +78,8 @@ def conduct(
     """Measure the plan's cases. `artifacts` maps case ids; logs of workers that said something stay in `logs`.
 
     A case whose worker fails is reported to the sink and left out after its second failure, or its first if it never gave a
-    figure; the others go on. Raises nothing for a failing worker; KeyboardInterrupt passes through after the workers ended.
+    figure; the others go on. Raises nothing for a failing worker, WorkerError when none can be started; KeyboardInterrupt
+    passes through after the workers ended.
     """
     already = already or Already()
     conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)

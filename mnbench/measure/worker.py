@@ -6,10 +6,8 @@ launch's log. The runtime is imported only after the process is pinned and its e
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -25,14 +23,13 @@ from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from mnbench.processes import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one launch until the parent closes the pipe. Returns the exit code."""
     fd_in, fd_out = (int(text) for text in (arguments or sys.argv[1:]))
-    _die_with_parent()
+    die_with_parent()
     with os.fdopen(fd_in, "rb") as requests, os.fdopen(fd_out, "wb") as replies:
         try:
             _serve(requests, replies)
@@ -168,11 +165,6 @@ def compare_outputs(
 def _say(replies: BinaryIO, message: messages.Message) -> None:
     replies.write(messages.encode(message))
     replies.flush()
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the parent ends, even while it is stopped between its turns."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
+LOG_LINES = 5
+"""Of the end of a failed worker's log; the page and the JSON have more."""
 Interval = Callable[[float | None, float | None, float | None], str]
 
 
@@ -157,3 +159,5 @@ def _print_failures(run: Run, console: Console) -> None:
     console.print(Text("Failures", style="bold"))
     for failure in run.failures:
         console.print(Text.assemble("  ", (failure.case.id, "red"), f", launch {failure.launch + 1}: {failure.reason}"))
+        for line in failure.log_tail.splitlines()[-LOG_LINES:]:
+            console.print(Text(f"    {line}", style="dim"))
