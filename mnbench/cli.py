@@ -156,6 +156,7 @@ def _request(options: argparse.Namespace) -> Request:
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
         launches=options.launches,
         budget_s=options.budget,
+        target_ci_pct=options.target_ci,
         seed=options.seed,
         baseline=options.baseline,
         timeout_s=options.timeout,
@@ -266,6 +267,12 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
     how = parser.add_argument_group("how to measure")
     how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
+    how.add_argument(
+        "--target-ci",
+        type=float,
+        metavar="PCT",
+        help="stop a case when its ratios are known to ± PCT per cent; --budget still ends all",
+    )
     how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 10, as the budget allows)")
     how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")

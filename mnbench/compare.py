@@ -23,6 +23,7 @@ DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
 DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_LAUNCHES = 10
+MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
 """In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
 FEWEST_LAUNCHES = 5
@@ -42,6 +43,7 @@ class Request:
     cpus: tuple[int, ...] | None = None
     launches: int | None = None
     budget_s: float = 90.0
+    target_ci_pct: float | None = None
     seed: int = 0
     baseline: str | None = None
     timeout_s: float = 120.0
@@ -105,12 +107,13 @@ def plan(request: Request) -> Plan:
     return Plan(
         cases=(*cases, null),
         baseline=_baseline(request, models),
-        launches=request.launches or MOST_LAUNCHES,
+        launches=request.launches or (MOST_LAUNCHES if request.target_ci_pct is None else MOST_LAUNCHES_TO_TARGET),
         rounds_per_launch=rounds,
         round_target_ms=round_ms,
         cpus=cpus,
         seed=request.seed,
         budget_s=request.budget_s,
+        target_ci_pct=request.target_ci_pct,
         timeout_s=request.timeout_s,
     )
 
@@ -224,12 +227,10 @@ def already(the_run: Run) -> Already:
     for samples in the_run.samples:
         if len({r.index for r in samples.rounds}) >= the_run.plan.rounds_per_launch:
             rounds_of_launch[samples.launch] = rounds_of_launch.get(samples.launch, 0) + 1
-    orders = [r.order for samples in the_run.samples for r in samples.rounds]
     return Already(
-        next_launch=max((samples.launch + 1 for samples in the_run.samples), default=0),
         complete_waves=sum(1 for count in rounds_of_launch.values() if count >= active),
-        rounds=max(orders, default=-1) + 1,
         elapsed_s=the_run.measuring_s,
+        samples=the_run.samples,
         failures=the_run.failures,
     )
 
@@ -263,6 +264,8 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--launches must be 1 or more, not {request.launches}.")
     if not 1 <= request.budget_s <= 7 * 86_400:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
+    if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:
+        raise UsageError(f"--target-ci must be between 0.01 and 100 per cent, not {request.target_ci_pct:g}.")
     if not 1 <= request.timeout_s <= 86_400:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 

@@ -70,8 +70,8 @@ def simulate(
 ) -> Array:
     """Return the logarithm of each round's median latency, with shape (trials, launches, rounds, cases).
 
-    Every case has the true latency 1, so the truth of each logarithm of a ratio is 0. The rounds of a trial take place one after
-    another, in the order of `order_of_pass`, after the launches of their wave have started.
+    Every case has the true latency 1, so the truth of each logarithm of a ratio is 0. The rounds of a trial take place one
+    after another, in the order of `order_of_pass`, after the launches of their wave have started.
     """
     generator = np.random.default_rng(seed)
     wave_s = cases * (START_S + rounds * ROUND_S)
