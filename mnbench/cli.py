@@ -85,6 +85,30 @@ def _compare(options: argparse.Namespace) -> int:
     return FAILED if run.failures or unmeasured else DONE
 
 
+def _selftest(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from mnbench import compare, selftest, store
+    from mnbench.report.progress import listener
+    from mnbench.report.selftest_text import render
+
+    request = compare.Request(
+        models=tuple(options.models or ()), backends=tuple(options.backends), out=options.out, cache=options.cache
+    )
+    with listener(quiet=options.quiet) as progress:
+        directory = selftest.run(request, progress, quick=options.quick)
+    run = store.load(directory)
+    judged = selftest.judge(run)
+    if options.json:
+        print((directory / selftest.RESULT_FILE).read_text(encoding="utf-8"), end="")
+    elif options.quiet:
+        print(directory)
+    else:
+        render(judged, Console())
+        print(f"\n{directory}")
+    return FAILED if run.failures or not judged.powers else DONE
+
+
 def _refuse_changes(options: argparse.Namespace) -> None:
     """Raise UsageError for an option that a resumed run would silently ignore, because its plan is made."""
     default = vars(_parser().parse_args(["compare"]))
@@ -248,6 +272,13 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
     _add_output(listing)
     listing.set_defaults(command=_list)
+    selftest = commands.add_parser("selftest", help="how often is the method wrong on this machine, and what does it find?")
+    selftest.add_argument("--quick", action="store_true", help="one minute instead of five")
+    selftest.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
+    selftest.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
+    _add_cache(selftest)
+    _add_output(selftest)
+    selftest.set_defaults(command=_selftest)
     readme = commands.add_parser("readme", help="fill a Markdown file's tables from the reference run", allow_abbrev=False)
     readme.add_argument("file", type=Path, metavar="FILE")
     readme.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")
@@ -278,15 +309,19 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
     how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
     how.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own plan")
-    how.add_argument(
+    _add_cache(how)
+    _add_output(parser)
+    parser.set_defaults(command=_compare)
+
+
+def _add_cache(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
         "--cache",
         type=Path,
         default=Path(os.environ.get("MNBENCH_CACHE") or "models"),
         metavar="DIR",
         help="exported files (default: models, or $MNBENCH_CACHE)",
     )
-    _add_output(parser)
-    parser.set_defaults(command=_compare)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

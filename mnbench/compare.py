@@ -139,14 +139,18 @@ def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
     return 1, 100.0
 
 
-@terminated_as_interrupt()
 def run(request: Request, listener: Listener) -> Path:
-    """Plan, export, measure and store; return the run directory.
+    """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
+    return execute(plan(request), request, listener)
+
+
+@terminated_as_interrupt()
+def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
+    """Export, measure and store what a plan says; return the run directory.
 
     Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
     Interrupted afterwards.
     """
-    the_plan = plan(request)
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     directory = store.create_directory(request.out, started_utc)
     try:

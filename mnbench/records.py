@@ -142,10 +142,13 @@ class Case:
     precision: str = "fp32"
     batch: int = 1
     threads: int = 1
+    variant: str = ""
+    """Tells apart cases that are otherwise one: the copies and planted slow-downs of `mnbench selftest`."""
 
     @property
     def id(self) -> str:
-        return f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
+        name = f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
+        return f"{name}-{self.variant}" if self.variant else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.measure.planted import SlowedSession, planted_pct
 from mnbench.processes import die_with_parent
 
 
@@ -79,8 +80,10 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     before_import_ns = time.perf_counter_ns()
     backend.load_runtime()
     before_open_ns = time.perf_counter_ns()
-    session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
+    session: Session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
     opened_ns = time.perf_counter_ns()
+    if pct := planted_pct(case.variant):
+        session = SlowedSession(session, pct)
     session.run()
     ran_ns = time.perf_counter_ns()
     pin(request.cpus)  # a runtime may have narrowed the mask while it opened the model
