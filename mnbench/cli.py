@@ -134,6 +134,21 @@ def _list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from mnbench import environment
+    from mnbench.report import host
+
+    seen = environment.capture(pause=environment.half_a_second)
+    found = environment.findings(seen)
+    if options.json:
+        print(host.to_json(seen, found))
+    else:
+        host.render(seen, found, Console())
+    return DONE
+
+
 def _readme(options: argparse.Namespace) -> int:
     from mnbench import readme
 
@@ -279,6 +294,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_cache(selftest)
     _add_output(selftest)
     selftest.set_defaults(command=_selftest)
+    doctor = commands.add_parser("doctor", help="what this host is, and what about it spoils measuring", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true", help="print JSON on standard output")
+    doctor.set_defaults(command=_doctor)
     readme = commands.add_parser("readme", help="fill a Markdown file's tables from the reference run", allow_abbrev=False)
     readme.add_argument("file", type=Path, metavar="FILE")
     readme.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")

@@ -14,7 +14,7 @@ from mnbench import backends, catalog, environment, store
 from mnbench.errors import UsageError
 from mnbench.export import ensure_all
 from mnbench.measure import Already, Progress, conduct
-from mnbench.records import Artifact, Case, Caveat, Environment, ExportSpec, Format, Plan, Run
+from mnbench.records import Artifact, Case, Environment, ExportSpec, Format, Plan, Run
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -151,11 +151,11 @@ def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
     Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
     Interrupted afterwards.
     """
+    host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     directory = store.create_directory(request.out, started_utc)
     try:
         artifacts = export(the_plan, request.cache, listener)
-        host = environment.capture()
     except BaseException:
         directory.rmdir()  # nothing was measured: leave no empty run behind
         raise
@@ -168,7 +168,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
         artifacts=tuple({artifact.path: artifact for artifact in artifacts.values() if artifact}.values()),
-        caveats=tuple(host_caveats(host)),
+        caveats=environment.warnings_of(environment.findings(host)),
     )
     measure(new_run, directory, artifacts, request.cache, listener)
     return directory
@@ -237,24 +237,6 @@ def already(the_run: Run) -> Already:
         samples=the_run.samples,
         failures=the_run.failures,
     )
-
-
-def host_caveats(host: Environment) -> Iterator[Caveat]:
-    """Say what about this host spoils figures before anything is measured."""
-    for name, value in host.variables.items():
-        yield Caveat(
-            code="environment-variable",
-            subject=name,
-            observed=f"{name}={value} is set; it can change a runtime's threads, ISA or precision",
-            advice="Unset it, unless it is what you want to measure.",
-        )
-    if host.governor not in (None, "performance"):
-        yield Caveat(
-            code="governor",
-            subject="cpu0",
-            observed=f"the frequency governor is {host.governor!r}",
-            advice="Set it to 'performance' for the run.",
-        )
 
 
 def _check_numbers(request: Request) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mnbench.host_records import Cache as Cache
+from mnbench.host_records import Environment as Environment
+
 SCHEMA_VERSION = 1
 """Version of run.json. A reader refuses any other version rather than guess."""
 
@@ -278,6 +281,13 @@ class Comparison:
     verdict: Verdict
 
 
+class Severity(StrEnum):
+    """How much a caveat matters: a note is good to know, a warning may spoil figures."""
+
+    NOTE = "note"
+    WARNING = "warning"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caveat:
     """A warning as data: terminal, CSV and HTML all show it."""
@@ -286,28 +296,7 @@ class Caveat:
     subject: str
     observed: str
     advice: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """The host a run was measured on."""
-
-    cpu_model: str
-    isa: tuple[str, ...]
-    logical_cpus: int
-    physical_cores: int
-    affinity: tuple[int, ...]
-    cpu_budget: int
-    """Most threads this process may keep busy: min(affinity, cpuset, cgroup quota, physical cores)."""
-    cpu_budget_reason: str
-    memory_bytes: int
-    virtualisation: str | None
-    governor: str | None
-    kernel: str
-    python: str
-    packages: Mapping[str, str]
-    variables: Mapping[str, str]
-    """Environment variables that steer threads, ISA or precision, as set when the run began."""
+    severity: Severity = Severity.WARNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

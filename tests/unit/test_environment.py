@@ -4,6 +4,7 @@ import pytest
 
 from mnbench import environment
 from mnbench.errors import UsageError
+from mnbench.records import Cache
 
 CPUINFO = """processor\t: 0
 model name\t: AMD EPYC
@@ -43,6 +44,74 @@ def test_the_record_names_cpu_isa_cores_and_memory(host):
     assert seen.cpu_model == "AMD EPYC (family 26, model 2)"
     assert seen.isa == ("avx", "avx2", "avx512f", "amx_tile")
     assert (seen.physical_cores, seen.memory_bytes, seen.virtualisation) == (2, 1 << 20, "hypervisor")
+
+
+def test_the_record_holds_topology_caches_and_settings_of_the_kernel(host):
+    cache = "sys/devices/system/cpu/cpu0/cache/index3"
+    for path, text in {
+        f"{cache}/level": "3\n", f"{cache}/type": "Unified\n", f"{cache}/size": "32768K\n",
+        f"{cache}/shared_cpu_list": "0-3\n",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+        "sys/devices/system/cpu/cpu3/cpufreq/scaling_governor": "performance\n",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource": "hpet\n",
+        "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
+        "proc/sys/vm/swappiness": "60\n",
+        "proc/loadavg": "1.25 0.5 0.1 1/90 7\n",
+        "proc/pressure/cpu": "some avg10=7.50 avg60=0.46 avg300=5.58 total=1\nfull avg10=0.00 avg60=0 avg300=0 total=0\n",
+    }.items():  # fmt: skip
+        host.write(path, text)
+    seen = environment.capture(root=host.root)
+    assert seen.cores == ((0, 1), (2, 3))
+    assert seen.caches == (Cache(level=3, kind="unified", size_bytes=32 << 20, shared_cpus=(0, 1, 2, 3)),)
+    assert seen.governor == "performance, powersave"
+    assert (seen.clock_source, seen.transparent_hugepages, seen.swappiness) == ("hpet", "madvise", 60)
+    assert (seen.load_average_1min, seen.cpu_pressure_pct, seen.memory_pressure_pct) == (1.25, 7.5, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "turbo"),
+    [
+        ("sys/devices/system/cpu/intel_pstate/no_turbo", "1\n", False),
+        ("sys/devices/system/cpu/intel_pstate/no_turbo", "0\n", True),
+        ("sys/devices/system/cpu/cpufreq/boost", "1\n", True),
+        ("sys/devices/system/cpu/cpufreq/boost", "0\n", False),
+        ("sys/unrelated", "1\n", None),
+    ],
+)
+def test_turbo_is_read_from_either_driver_and_is_unknown_without_one(host, path, text, turbo):
+    host.write(path, text)
+    assert environment.capture(root=host.root).turbo is turbo
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "path"),
+    [
+        ("0::/job\n", "sys/fs/cgroup/job/cpuset.cpus.effective"),
+        ("0::/job\n", "sys/fs/cgroup/cpuset.cpus.effective"),
+        ("3:cpuset:/job\n", "sys/fs/cgroup/cpuset/job/cpuset.effective_cpus"),
+        ("3:cpuset:/\n", "sys/fs/cgroup/cpuset/cpuset.cpus"),
+    ],
+)
+def test_the_cpuset_is_found_in_both_versions_of_cgroups(host, cgroup, path):
+    host.write("proc/self/cgroup", cgroup)
+    host.write(path, "0,2-3\n")
+    assert environment.capture(root=host.root).cpuset == (0, 2, 3)
+
+
+def test_steal_and_foreign_load_are_those_of_the_pause(host):
+    host.write("proc/stat", "cpu 100 0 100 700 0 0 0 100 50 0\ncpu0 1\ncpu1 1\nctxt 5\n")
+    later = "cpu 120 0 110 760 0 0 0 110 99 0\ncpu0 1\ncpu1 1\nctxt 5\n"
+    seen = environment.capture(root=host.root, pause=lambda: host.write("proc/stat", later))
+    assert (seen.steal_now_pct, seen.busy_cpus_now) == (10.0, 0.6)  # 10 and 30 of 100 ticks, on two CPUs
+    assert seen.steal_since_boot_pct == 10.0
+    still = environment.capture(root=host.root, pause=lambda: None)
+    assert (still.steal_now_pct, still.busy_cpus_now) == (None, None)
+
+
+def test_a_host_that_tells_nothing_is_still_described(tmp_path):
+    seen = environment.capture(root=tmp_path, pause=lambda: None)
+    assert (seen.caches, seen.cpuset, seen.turbo, seen.steal_now_pct, seen.numa_nodes) == ((), None, None, None, None)
+    assert {finding.code for finding in environment.findings(seen)} <= {"affinity", "one-cpu", "environment-variable"}
 
 
 def test_the_budget_is_cores_not_siblings(host):

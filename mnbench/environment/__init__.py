@@ -1,0 +1,24 @@
+"""What host this is, as far as it decides a figure, and what about it spoils measuring.
+
+`host` captures the record, `state` reads what changes from minute to minute, `budget` says which CPUs may be used, `findings`
+judges a record. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
+"""
+
+from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus
+from mnbench.environment.findings import findings, warnings_of
+from mnbench.environment.host import capture, package_version
+from mnbench.environment.state import available_memory_bytes, half_a_second
+
+__all__ = [
+    "available_memory_bytes",
+    "capture",
+    "cgroup_cpu_quota",
+    "cgroup_folders",
+    "choose_cpus",
+    "cpu_budget",
+    "findings",
+    "half_a_second",
+    "package_version",
+    "parse_cpus",
+    "warnings_of",
+]
