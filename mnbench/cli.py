@@ -199,6 +199,7 @@ def _request(options: argparse.Namespace) -> Request:
         seed=options.seed,
         baseline=options.baseline,
         timeout_s=options.timeout,
+        regimes=tuple(options.regimes),
         out=options.out,
         cache=options.cache,
     )
@@ -314,6 +315,13 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
     what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
     what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
+    what.add_argument(
+        "--regimes",
+        nargs="+",
+        default=["steady", "cold"],
+        metavar="R",
+        help="steady (always), cold, first, load, memory (default: steady cold)",
+    )
     how = parser.add_argument_group("how to measure")
     how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
     how.add_argument(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mnbench import backends, catalog, environment, store
-from mnbench.errors import UsageError
+from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure import Already, Progress, conduct
-from mnbench.records import Artifact, Case, Environment, ExportSpec, Format, Plan, Run
+from mnbench.records import REGIMES, Artifact, Case, Environment, ExportSpec, Format, Plan, Run
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -22,6 +22,7 @@ DEFAULT_SUITE = "v2-table"
 DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
 DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
+MOST_EVICTED_BYTES = 256 << 20
 MOST_LAUNCHES = 10
 MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
@@ -47,6 +48,7 @@ class Request:
     seed: int = 0
     baseline: str | None = None
     timeout_s: float = 120.0
+    regimes: tuple[str, ...] = ("steady", "cold")
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -93,6 +95,9 @@ def plan(request: Request) -> Plan:
     for name in request.backends:
         for precision in request.precisions:
             backends.require(name, precision)
+    for name in request.regimes:
+        if name not in REGIMES:
+            raise UnknownNameError("regime", name, REGIMES)
     _check_numbers(request)
     cases = tuple(
         Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads)
@@ -115,6 +120,8 @@ def plan(request: Request) -> Plan:
         budget_s=request.budget_s,
         target_ci_pct=request.target_ci_pct,
         timeout_s=request.timeout_s,
+        regimes=("steady", *(name for name in REGIMES if name in request.regimes and name != "steady")),
+        evict_bytes=min(MOST_EVICTED_BYTES, 2 * environment.last_level_cache_bytes()),
     )
 
 

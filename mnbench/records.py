@@ -168,6 +168,11 @@ class SettleRule:
     max_ms: float = 1000.0
 
 
+REGIMES = ("steady", "cold", "first", "load", "memory")
+"""What can be known of a case, each a figure of its own: latency back to back; latency after the caches served something else;
+the very first inference; time from file to session; memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is to be measured, in which order rule, on which CPUs, and when to stop."""
@@ -187,6 +192,11 @@ class Plan:
     timeout_s: float = 120.0
     level: float = 0.95
     equivalence_pct: float = 2.0
+    regimes: tuple[str, ...] = ("steady", "cold")
+    evict_bytes: int = 64 << 20
+    """Memory read and written before each cold inference: twice the last-level cache, 256 MiB at most."""
+    cold_samples: int = 8
+    """Cold inferences of a launch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +230,8 @@ class Round:
     """Growth of `some` CPU pressure of the system, where the kernel tells it."""
     throttled_ns: int | None
     """Growth of the cgroup's throttled time, where there is a quota."""
+    regime: str = "steady"
+    """`steady`: back to back. `cold`: each inference after `Plan.evict_bytes` of other memory was read and written."""
     disturbances: tuple[str, ...] = ()
     """Why the round is not used; empty for a good round."""
 
@@ -242,6 +254,21 @@ class Samples:
     """Largest absolute difference between this session's outputs and torch's; None for a backend that has no outputs."""
     max_rel_error: float | None
     rounds: tuple[Round, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one process of a case holds, from a launch of its own that is not timed."""
+
+    case: Case
+    imported_bytes: int
+    """Resident when the runtime was imported and nothing was opened."""
+    peak_bytes: int
+    """Largest resident size after the model was opened and has run."""
+
+    @property
+    def above_runtime_bytes(self) -> int:
+        return max(0, self.peak_bytes - self.imported_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +341,7 @@ class Run:
     artifacts: tuple[Artifact, ...]
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
+    memory: tuple[Memory, ...] = ()
     caveats: tuple[Caveat, ...] = ()
 
     def unmeasured(self) -> tuple[Case, ...]:
@@ -338,6 +366,12 @@ class CaseResult:
     """Usable samples."""
     vs_baseline: Comparison | None
     """None for the baseline itself, and where the baseline was not measured."""
+    cold_ns: Estimate | None = None
+    first_ns: Estimate | None = None
+    load_ns: Estimate | None = None
+    """From the file on disk to a session that can run; the runtime is imported already."""
+    memory_bytes: int | None = None
+    """Peak resident size above that of the imported runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ import msgspec
 
 from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
-from mnbench.records import SCHEMA_VERSION, Case, Caveat, LaunchFailure, Round, Run, Samples
+from mnbench.records import SCHEMA_VERSION, Case, Caveat, LaunchFailure, Memory, Round, Run, Samples
 
 RUN_FILE = "run.json"
 ROUNDS_FILE = "rounds.csv"
@@ -84,6 +84,10 @@ class RunWriter:
         with _explained(self.directory):
             tables.append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
             tables.append(self.directory / ROUNDS_FILE, line)
+
+    def memory(self, memory: Memory) -> None:
+        self._run = replace(self._run, memory=(*self._run.memory, memory))
+        self._write_run()
 
     def failure(self, failure: LaunchFailure) -> None:
         self._run = replace(self._run, failures=(*self._run.failures, failure))
@@ -216,7 +220,7 @@ def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], i
     try:
         for row in tables.complete_rows(directory / ROUNDS_FILE):
             key = (row["case_id"], int(row["launch"]), int(row["order"]))
-            settle, measured = latencies[(*key, "settle")], latencies[(*key, "steady")]
+            settle, measured = latencies[(*key, "settle")], latencies[(*key, row["regime"])]
             if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
                 lost += 1
                 continue
@@ -244,7 +248,7 @@ def _read_samples(directory: Path) -> dict[tuple[str, int, int, str], list[int]]
 
 
 def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[object, ...]]:
-    for phase, latencies in (("settle", measured.settle_ns), ("steady", measured.latencies_ns)):
+    for phase, latencies in (("settle", measured.settle_ns), (measured.regime, measured.latencies_ns)):
         for index, latency_ns in enumerate(latencies):
             yield case.id, launch, measured.order, phase, index, latency_ns
 

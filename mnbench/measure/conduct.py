@@ -21,10 +21,11 @@ from typing import Protocol
 from mnbench.environment import available_memory_bytes
 from mnbench.errors import WorkerError
 from mnbench.measure.allocation import rounds_worth, unfinished
+from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.schedule import order_of_pass
-from mnbench.records import Artifact, Case, LaunchFailure, Plan, Round, Samples
+from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
@@ -40,6 +41,8 @@ class Sink(Protocol):
         """Keep a launch that has opened; it has no rounds yet."""
 
     def round(self, case: Case, launch: int, measured: Round) -> None: ...
+
+    def memory(self, memory: Memory) -> None: ...
 
     def failure(self, failure: LaunchFailure) -> None: ...
 
@@ -85,6 +88,8 @@ def conduct(
     """
     already = already or Already()
     conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)
+    if "memory" in plan.regimes and not already.samples:
+        conductor.memory_pass()
     for _ in range(plan.launches - already.complete_waves):
         if not conductor.time_for_wave() or not conductor.unfinished():
             break
@@ -149,18 +154,27 @@ class _Conductor:
         self._wave_s.append(self.elapsed_s() - began_s)
         self._sink.elapsed(self.elapsed_s())
 
+    def memory_pass(self) -> None:
+        """Open each case once, alone and untimed, for what it holds in memory."""
+        for case in self._plan.cases:
+            with self._workers([case], 0) as workers:
+                reply = self._ask_open(workers[case.id], 0, f"memory of {case.model} in {case.backend}")
+                if reply is not None:
+                    self._sink.memory(Memory(case=case, imported_bytes=reply.imported_bytes, peak_bytes=reply.peak_bytes))
+
     def _group(self, cases: Sequence[Case], launch: int) -> None:
         """Open one launch of each case, give each its rounds in turn, end them all."""
         with self._workers(cases, launch) as workers:
             opened = [case for case in cases if self._open(workers[case.id], launch)]
             wanted = {case.id: self._rounds_worth(case) for case in opened}
-            for index in range(max(wanted.values(), default=0)):
-                taking_part = [case for case in opened if wanted[case.id] > index]
+            passes = max(wanted.values(), default=0)
+            for index in range(passes + ("cold" in self._plan.regimes)):
+                taking_part = [case for case in opened if index == passes or wanted[case.id] > index]
                 for case in order_of_pass(taking_part, launch * self._plan.rounds_per_launch + index, self._plan.seed):
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
                     self._tell(f"{case.model} in {case.backend}")
-                    self._rounds(workers[case.id], launch, index)
+                    self._rounds(workers[case.id], launch, index, "cold" if index == passes else "steady")
 
     @contextmanager
     def _workers(self, cases: Sequence[Case], launch: int) -> Iterator[dict[str, Worker]]:
@@ -175,24 +189,35 @@ class _Conductor:
                 worker.close()
 
     def _open(self, worker: Worker, launch: int) -> bool:
-        if self._over():
-            return False
-        case = worker.case
-        self._tell(f"opening {case.model} in {case.backend}")
-        request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
         began_s = self.elapsed_s()
-        try:
-            reply = worker.open(request, self._plan.timeout_s)
-        except WorkerError as error:
-            self._fail(worker, launch, str(error))
+        reply = self._ask_open(worker, launch, f"opening {worker.case.model} in {worker.case.backend}")
+        if reply is None:
             return False
-        self._spent[case.id].start_s.append(self.elapsed_s() - began_s)
-        self._sink.launch(_launch(case, launch, reply))
+        self._spent[worker.case.id].start_s.append(self.elapsed_s() - began_s)
+        self._sink.launch(_launch(worker.case, launch, reply))
         return True
 
-    def _rounds(self, worker: Worker, launch: int, index: int) -> None:
+    def _ask_open(self, worker: Worker, launch: int, what: str) -> OpenReply | None:
+        """Open a case; None when the budget is spent, or it fails, which is reported."""
+        if self._over():
+            return None
+        case = worker.case
+        self._tell(what)
+        request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
+        try:
+            return worker.open(request, self._plan.timeout_s)
+        except WorkerError as error:
+            self._fail(worker, launch, str(error))
+            return None
+
+    def _rounds(self, worker: Worker, launch: int, index: int, regime: str) -> None:
         """Time one round; repeat it while it was disturbed, at most twice. All are kept."""
-        request = RoundRequest(settle=self._plan.settle, target_ms=self._plan.round_target_ms)
+        request = RoundRequest(
+            settle=self._plan.settle,
+            target_ms=self._plan.round_target_ms,
+            cold_samples=self._plan.cold_samples if regime == "cold" else 0,
+            evict_bytes=self._plan.evict_bytes,
+        )
         for _ in range(1 + MOST_REPEATS):
             began_s = self.elapsed_s()
             try:
@@ -200,9 +225,10 @@ class _Conductor:
             except WorkerError as error:
                 self._fail(worker, launch, str(error))
                 return
-            measured = self._place(reply, index, worker.case)
+            measured = self._place(reply, index, regime, worker.case)
             self._note(worker.case, launch, measured)
-            self._spent[worker.case.id].round_s.append(self.elapsed_s() - began_s)
+            if regime == "steady":
+                self._spent[worker.case.id].round_s.append(self.elapsed_s() - began_s)
             self._sink.round(worker.case, launch, measured)
             self._sink.elapsed(self.elapsed_s())
             if not measured.disturbances or self._over():
@@ -210,7 +236,7 @@ class _Conductor:
 
     def _note(self, case: Case, launch: int, measured: Round) -> None:
         """Remember a round for deciding where the time goes next."""
-        if not measured.disturbances:
+        if measured.regime == "steady" and not measured.disturbances:
             logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
             logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
 
@@ -222,10 +248,11 @@ class _Conductor:
         start_s, round_s = statistics.median(spent.start_s), statistics.median(spent.round_s)
         return rounds_worth(self._round_logs[case.id], start_s, round_s, default)
 
-    def _place(self, reply: RoundReply, index: int, case: Case) -> Round:
+    def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
         measured = Round(
             index=index,
+            regime=regime,
             order=self._order,
             started_ns=reply.started_ns - self._start_ns,
             disturbances=disturbances(reply, case.threads),
@@ -260,24 +287,6 @@ class _Conductor:
             waves = min(waves, self._wave + 1 + int(left_s / wave_s))
             left_s = min(left_s, (waves - self._wave) * wave_s)
         self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
-
-
-def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
-    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
-
-    Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
-    """
-    limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
-    tick_limit_ns = max(limit_ns, 25_000_000)
-    found = {
-        "not settled": not reply.settled,
-        "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
-        "steal": reply.steal_ns > tick_limit_ns,
-        "throttled": (reply.throttled_ns or 0) > 0,
-        "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
-        "more threads than requested": reply.cpu_ns > 1.05 * threads * reply.wall_ns + 10_000_000,
-    }
-    return tuple(name for name, seen in found.items() if seen)
 
 
 def _launch(case: Case, launch: int, reply: OpenReply) -> Samples:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, launch_logs
+from mnbench.stats.analysis import LaunchLogs, launch_logs, usable_rounds
 from mnbench.stats.intervals import t_test_p
 
 ALPHA = 0.05
@@ -151,7 +151,7 @@ def _differences(case: LaunchLogs, copy: LaunchLogs, waves: Sequence[int]) -> li
 
 
 def _pooled(samples: Samples | None) -> NDArray[np.float64]:
-    rounds = [] if samples is None else [r.latencies_ns for r in samples.rounds if not r.disturbances]
+    rounds = [] if samples is None else [r.latencies_ns for r in usable_rounds(samples)]
     return np.array([latency for latencies in rounds for latency in latencies], dtype=float)
 
 
