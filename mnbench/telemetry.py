@@ -1,4 +1,4 @@
-"""Packages that call home are kept from it: a tool that measures opens no connection, and a sender would disturb what is timed."""
+"""Packages that call home are kept from it: nothing here opens a connection, and a sender would disturb what is timed."""
 
 from __future__ import annotations
 
