@@ -77,8 +77,9 @@ def test_a_cache_that_cannot_be_written_is_refused_and_leaves_no_run(tmp_path):
     assert not list((tmp_path / "results").iterdir())
 
 
-def test_a_reader_that_stops_reading_is_no_error():
-    command = [sys.executable, "-m", "mnbench", "list", "models"]
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_a_reader_that_stops_reading_is_no_error(form):
+    command = [sys.executable, "-m", "mnbench", "list", "backends", *form]
     read_end, write_end = os.pipe()
     os.close(read_end)  # `| head`, gone before the first line
     try:
@@ -88,9 +89,10 @@ def test_a_reader_that_stops_reading_is_no_error():
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_standard_output_is_a_sentence():
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_a_full_standard_output_is_a_sentence(form):
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        command = [sys.executable, "-m", "mnbench", "list", "models"]
+        command = [sys.executable, "-m", "mnbench", "list", "backends", *form]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, b"mnbench: the system refused: [Errno 28] No space left on device.\n")
 

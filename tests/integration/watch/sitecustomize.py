@@ -19,11 +19,13 @@ if "MNBENCH_TEST_STARTED" in os.environ:
         file.write(f"{' '.join(sys.orig_argv)}\n")
 
 if "MNBENCH_TEST_STOP_EXPORT" in os.environ and "mnbench.export.child" in sys.orig_argv:
-    # Goes on only until its parent is told; the prctl is the child's own first act, which this stands in for.
-    from mnbench.processes import die_with_parent
 
-    die_with_parent()
-    Path(os.environ["MNBENCH_TEST_PIDS"]).write_text(f"{os.getpid()}\n")
-    os.kill(os.getppid(), int(os.environ["MNBENCH_TEST_STOP_EXPORT"]))
-    while True:
-        signal.pause()
+    def _stop_at_torch(event: str, arguments: tuple[object, ...]) -> None:
+        """In the midst of an export: tell the parent, then go on with nothing until somebody ends this process."""
+        if event == "import" and arguments[0] == "torch":
+            Path(os.environ["MNBENCH_TEST_PIDS"]).write_text(f"{os.getpid()}\n")
+            os.kill(os.getppid(), int(os.environ["MNBENCH_TEST_STOP_EXPORT"]))
+            while True:
+                signal.pause()
+
+    sys.addaudithook(_stop_at_torch)
