@@ -275,7 +275,8 @@ def _explained(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        kept = (directory / RUN_FILE).exists()
+        advice = f"The rounds written so far are kept; make room and go on with mnbench compare --resume {directory}."
         raise StoreError(
-            f"{directory} cannot be written: {error.strerror}. The rounds written so far are kept; "
-            f"make room and go on with mnbench compare --resume {directory}."
+            f"{directory} cannot be written: {error.strerror}. {advice if kept else 'Nothing was measured.'}"
         ) from error

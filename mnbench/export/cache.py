@@ -29,6 +29,7 @@ from mnbench.records import Artifact, ExportSpec, Format
 LAYOUT = 1
 """Raised when the content of a folder changes its meaning; part of every digest."""
 RECORD = "artifact.json"
+PROBE_BYTES = 1 << 20
 MAX_REL_ERROR = 1e-3
 """Largest difference from torch, relative to the largest output, that an exported file may have."""
 
@@ -108,7 +109,7 @@ def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
             shutil.rmtree(stale, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
         try:
-            made = _exporter(kind)(spec, draft, cache)
+            made = _export(spec, kind, draft, cache)
             if not made.max_rel_error <= MAX_REL_ERROR:
                 raise ExportError(
                     f"{spec.model} as {kind} is {made.max_rel_error:.2g} (relative) away from torch; "
@@ -141,6 +142,15 @@ def _own_source() -> str:
     package = Path(__file__).parents[1]
     files = sorted(path for part in ("zoo", "catalog", "export") for path in (package / part).glob("*.*"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _export(spec: ExportSpec, kind: Format, draft: Path, cache: Path) -> Made:
+    """Run the exporter. Raises OSError for a full disk: torch's and OpenVINO's own errors do not say that it was full."""
+    try:
+        return _exporter(kind)(spec, draft, cache)
+    except Exception:
+        (draft / "probe").write_bytes(bytes(PROBE_BYTES))
+        raise
 
 
 def _exporter(kind: Format) -> Exporter:

@@ -46,6 +46,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
         console.print(table)
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
+    _print_regimes(rows, names, run, console)
     _print_caveats(analysis, console)
     _print_failures(run, console)
 
@@ -140,6 +141,27 @@ def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> N
     console.print()
     console.print(Text("Between backends", style="bold"))
     console.print(table)
+
+
+def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
+    """Print the figures that are no steady latencies, as far as there are any, in a table of their own."""
+    columns = [
+        Column(heading="cold ms", cell=lambda row: plus_minus(row.cold_median_ms, row.cold_ci_low_ms, row.cold_ci_high_ms)),
+        Column(heading="first ms", cell=lambda row: plus_minus(row.first_median_ms, row.first_ci_low_ms, row.first_ci_high_ms)),
+        Column(heading="load ms", cell=lambda row: plus_minus(row.load_median_ms, row.load_ci_low_ms, row.load_ci_high_ms)),
+        Column(heading="memory MiB", cell=lambda row: plain(row.peak_memory_mib, 0)),
+    ]
+    filled = [column for column in columns if any(column.cell(row) != DASH for row in rows)]
+    if not filled:
+        return
+    network = Column(heading="network", cell=lambda row: row.model, align="left")
+    backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
+    console.print()
+    console.print(Text("Other regimes", style="bold"))
+    console.print(_table(rows, [network, backend, *filled]))
+    if filled[0] is columns[0]:
+        size = f"{run.plan.evict_bytes >> 20} MiB"
+        console.print(Text(f"Cold: each inference after {size} of other memory was read and written.", style="dim"))
 
 
 def _print_caveats(analysis: Analysis, console: Console) -> None:
