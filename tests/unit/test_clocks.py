@@ -22,7 +22,7 @@ def clock_reads(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name in ("time", "timeit")}
         elif isinstance(node, ast.ImportFrom) and node.module in ("time", "timeit"):
-            found.add(node.module)
+            found |= {node.module for alias in node.names if alias.name != "sleep"}
         elif isinstance(node, ast.Attribute) and node.attr in CLOCKS:
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             if owner in ("datetime", "date", "os", "time", "timeit"):
