@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     SLOWER = "slower"
     EQUIVALENT = "equivalent"
     INCONCLUSIVE = "inconclusive"
+    TOO_NOISY = "machine too noisy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,9 @@ class Artifact:
     """.npz beside it with the arrays `input` and `output` (torch's answer)."""
     params: int
     madds: int
+    denormal_weights: int = 0
+    denormal_activations: int = 0
+    """Values too small for a normal float32, in the weights and in what the layers put out for the stored feed."""
     uncounted: tuple[str, ...] = ()
     """Operators the MAdds counter met and cannot count."""
 

@@ -57,6 +57,8 @@ class Made:
     max_rel_error: float
     params: int
     madds: int
+    denormal_weights: int
+    denormal_activations: int
     uncounted: tuple[str, ...]
     explained_rel_error: Mapping[str, float]
     feed_path: str
@@ -177,6 +179,8 @@ def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Pat
         feed_path=feed,
         params=made.params,
         madds=made.madds,
+        denormal_weights=made.denormal_weights,
+        denormal_activations=made.denormal_activations,
         uncounted=made.uncounted,
     )
 

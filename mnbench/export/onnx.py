@@ -49,6 +49,8 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         max_rel_error=max_rel,
         params=state.params,
         madds=state.madds,
+        denormal_weights=state.denormal_weights,
+        denormal_activations=state.denormal_activations,
         uncounted=state.uncounted,
         explained_rel_error=state.explained_rel_error,
         feed_path=state.feed_path,

@@ -35,6 +35,8 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         max_rel_error=max_rel,
         params=source.params,
         madds=source.madds,
+        denormal_weights=source.denormal_weights,
+        denormal_activations=source.denormal_activations,
         uncounted=source.uncounted,
         explained_rel_error=source.explained_rel_error,
         feed_path=source.feed_path,

@@ -32,6 +32,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     torch.save(module.state_dict(), folder / "state.pt")
     np.savez(folder / "feed.npz", input=x.numpy(), output=y.numpy())
     counts = zoo.count(module, (1, *card.input_chw))
+    denormals = zoo.count_denormals(module, x)
     return Made(
         main="state.pt",
         exporter=f"torch {torch.__version__}",
@@ -39,6 +40,8 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         max_rel_error=0.0,
         params=counts.params,
         madds=counts.madds,
+        denormal_weights=denormals.weights,
+        denormal_activations=denormals.activations,
         uncounted=counts.uncounted,
         explained_rel_error={"fp32": MAX_REL_ERROR, "bf16": BF16_MARGIN * bf16_error(module, x, y)},
         feed_path="",

@@ -11,10 +11,23 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from mnbench.records import Analysis, Case, CaseResult, Caveat, Comparison, Estimate, Plan, Round, Run, Samples, Verdict
+from mnbench.records import (
+    Analysis,
+    Artifact,
+    Case,
+    CaseResult,
+    Caveat,
+    Comparison,
+    Estimate,
+    Plan,
+    Round,
+    Run,
+    Samples,
+    Verdict,
+)
 from mnbench.stats.intervals import geometric_mean, holm, percentile, t_test_p
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
@@ -22,6 +35,9 @@ RATIO_METHOD = "paired launches, Student t on log ratios"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
 FEW_LAUNCHES = 3
+NOISY_SHARE = 1 / 3
+"""Share of disturbed rounds from which on nothing is concluded: what is left was measured beside the same disturbance."""
+NOISY_ROUNDS = 3
 
 LaunchLogs = Mapping[int, float]
 """log(latency in ns) of each usable launch of one case, by launch number."""
@@ -33,7 +49,8 @@ def analyse(run: Run) -> Analysis:
     launches = _by_case(run.samples)
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
     to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
-    compared = compare_pairs([*to_baseline, *to_backend], logs, plan)
+    noisy = {case.id for case in plan.cases if is_noisy(launches.get(case.id, ()))}
+    compared = [_unless_noisy(c, noisy) for c in compare_pairs([*to_baseline, *to_backend], logs, plan)]
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
     results = tuple(_result(case, launches.get(case.id, ()), logs[case.id], by_case.get(case.id), run) for case in plan.cases)
     return Analysis(
@@ -64,6 +81,13 @@ def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int
         if medians:
             logs[samples.launch] = statistics.fmean(math.log(max(median, 1.0)) for median in medians)
     return logs
+
+
+def is_noisy(launches: Iterable[Samples]) -> bool:
+    """Say whether so many steady rounds of a case were disturbed that the others are not to be trusted either."""
+    rounds = [r for samples in launches for r in samples.rounds if r.regime == "steady"]
+    disturbed = sum(1 for r in rounds if r.disturbances)
+    return disturbed >= NOISY_ROUNDS and disturbed > NOISY_SHARE * len(rounds)
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
@@ -100,6 +124,12 @@ def decide(ratio: Estimate | None, p_adjusted: float | None, plan: Plan) -> Verd
     if p_adjusted < 1 - plan.level:
         return Verdict.FASTER if ratio.value < 1 else Verdict.SLOWER
     return Verdict.INCONCLUSIVE
+
+
+def _unless_noisy(comparison: Comparison, noisy: Collection[str]) -> Comparison:
+    if comparison.case.id in noisy or comparison.baseline.id in noisy:
+        return replace(comparison, verdict=Verdict.TOO_NOISY)
+    return comparison
 
 
 def _by_case(samples: Iterable[Samples]) -> dict[str, list[Samples]]:
@@ -150,6 +180,7 @@ def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
 
 
 def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]]) -> Iterable[Caveat]:
+    yield from _denormal(run.artifacts)
     for result in results:
         case_id = result.case.id
         if failed := [failure for failure in run.failures if failure.case == result.case]:
@@ -175,9 +206,23 @@ def _disturbed(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
     if reasons:
         disturbed = sum(1 for r in rounds if r.disturbances)
         seen = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        too_noisy = is_noisy(launches)
         yield Caveat(
-            code="disturbed-rounds",
+            code="too-noisy" if too_noisy else "disturbed-rounds",
             subject=case_id,
             observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out: {seen}",
-            advice="Stop other programs on this machine; the rounds are kept in rounds.csv.",
+            advice="Stop other programs on this machine; the rounds are kept in rounds.csv."
+            + (" Nothing is concluded from this case: run `mnbench doctor`, then measure again." if too_noisy else ""),
         )
+
+
+def _denormal(artifacts: Iterable[Artifact]) -> Iterable[Caveat]:
+    counts = {a.spec.model: (a.denormal_weights, a.denormal_activations) for a in artifacts}
+    for model, (weights, activations) in counts.items():
+        if weights or activations:
+            yield Caveat(
+                code="denormals",
+                subject=model,
+                observed=f"{weights} weights and {activations} activations are denormal",
+                advice="Runtimes treat denormals differently and may be many times slower; use weights without them.",
+            )

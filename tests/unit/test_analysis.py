@@ -105,3 +105,29 @@ def test_a_failed_launch_becomes_a_caveat_with_its_reason():
 def test_the_verdict_follows_from_interval_and_corrected_p(logs, p_adjusted, verdict):
     plan = a_plan(V2)
     assert decide(geometric_mean(logs, 0.95, "m"), p_adjusted, plan) is verdict
+
+
+def test_past_a_third_of_disturbed_rounds_nothing_is_concluded():
+    good, bad = a_round([100]), a_round([100], order=1, index=1, disturbances=("foreign load",))
+    noisy = [a_launch(V1, n, a_round([200]), bad) for n in range(4)]
+    analysis = analyse(a_run(a_plan(V2, V1), *(a_launch(V2, n, good) for n in range(4)), *noisy))
+    assert analysis.results[1].vs_baseline.verdict is Verdict.TOO_NOISY
+    assert any(caveat.code == "too-noisy" and "mnbench doctor" in caveat.advice for caveat in analysis.caveats)
+
+
+def test_cold_rounds_are_a_figure_of_their_own():
+    cold = a_round([300, 310, 320], order=1, index=1, regime="cold")
+    run = a_run(a_plan(V2), *(a_launch(V2, n, a_round([100]), cold) for n in range(3)))
+    (result,) = analyse(run).results
+    assert result.latency_ns.value == pytest.approx(100)
+    assert result.cold_ns.value == pytest.approx(310)
+    assert result.samples == 3
+
+
+def test_first_and_load_times_are_estimated_over_launches_only_when_asked_for():
+    launched = [a_launch(V2, n, a_round([100]), first_ns=1000 + n, load_ns=10**8) for n in range(3)]
+    (plain,) = analyse(a_run(a_plan(V2), *launched)).results
+    (asked,) = analyse(a_run(a_plan(V2, regimes=("steady", "first", "load")), *launched)).results
+    assert (plain.first_ns, plain.load_ns) == (None, None)
+    assert asked.first_ns.value == pytest.approx(1001, rel=1e-3)
+    assert asked.load_ns.value == pytest.approx(1e8)
