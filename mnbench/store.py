@@ -219,12 +219,11 @@ def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Ro
 
 def _read_samples(directory: Path) -> dict[tuple[str, int, int, str], list[int]]:
     data = b"".join(member for member, _ in _complete_members(directory / SAMPLES_FILE))
-    reader = csv.DictReader(io.StringIO(data.decode()))
     found: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
     try:
-        for row in reader:
+        for row in csv.DictReader(io.StringIO(data.decode())):
             found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])].append(int(row["latency_ns"]))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise StoreError(f"{directory / SAMPLES_FILE} is damaged: {error}.") from error
     return found
 
@@ -256,7 +255,10 @@ def _append(path: Path, data: bytes) -> None:
 def _complete_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file up to its last line end; nothing if the file does not exist."""
     data = path.read_bytes() if path.is_file() else b""
-    return list(csv.DictReader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
+    try:
+        return list(csv.DictReader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error
 
 
 def _complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
