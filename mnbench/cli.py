@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +28,23 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without '×' gets its number, not a traceback
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+    except BrokenPipeError:  # `mnbench list models | head`
+        _drop_output()
+        return FAILED
+    except OSError as error:
+        _drop_output()
+        return _complain(f"the system refused: {error}.", FAILED)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run one command, turning what the user can mend into a sentence and an exit code."""
     try:
         options = _parser().parse_args(arguments)
         return int(options.command(options))
@@ -33,11 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, USAGE)
     except MnbenchError as error:
         return _complain(error, FAILED)
-    except BrokenPipeError:  # `mnbench list models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except KeyboardInterrupt:
-        return _complain("interrupted.", 128 + 2)
+    except KeyboardInterrupt as interrupt:
+        return _complain("interrupted.", 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush of a standard output that cannot be written go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -47,7 +68,8 @@ def _compare(options: argparse.Namespace) -> int:
     directory = None
     with listener(quiet=options.quiet) as progress:
         try:
-            if options.resume:
+            if options.resume is not None:
+                _refuse_changes(options)
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
             else:
                 directory = compare.run(_request(options), progress)
@@ -57,7 +79,42 @@ def _compare(options: argparse.Namespace) -> int:
             _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
             return 128 + interrupted.signal
     run = _publish(directory, options)
-    return FAILED if run.failures else DONE
+    unmeasured = [case.id for case in run.unmeasured() if case not in {failure.case for failure in run.failures}]
+    if unmeasured:
+        _complain(f"the budget ended before {', '.join(unmeasured)} had a turn; raise --budget.", FAILED)
+    return FAILED if run.failures or unmeasured else DONE
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from mnbench import compare, selftest, store
+    from mnbench.report.progress import listener
+    from mnbench.report.selftest_text import render
+
+    request = compare.Request(
+        models=tuple(options.models or ()), backends=tuple(options.backends), out=options.out, cache=options.cache
+    )
+    with listener(quiet=options.quiet) as progress:
+        directory = selftest.run(request, progress, quick=options.quick)
+    run = store.load(directory)
+    judged = selftest.judge(run)
+    if options.json:
+        print((directory / selftest.RESULT_FILE).read_text(encoding="utf-8"), end="")
+    elif options.quiet:
+        print(directory)
+    else:
+        render(judged, Console())
+        print(f"\n{directory}")
+    return FAILED if run.failures or not judged.powers else DONE
+
+
+def _refuse_changes(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option that a resumed run would silently ignore, because its plan is made."""
+    default = vars(_parser().parse_args(["compare"]))
+    for name, value in vars(options).items():
+        if name not in ("resume", "cache", "out", "json", "quiet") and value != default[name]:
+            raise UsageError(f"--{name} cannot be changed by --resume: a run goes on under its own plan.")
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -152,12 +209,14 @@ def _request(options: argparse.Namespace) -> Request:
         precisions=tuple(options.precision),
         batch=options.batch,
         threads=options.threads,
-        cpus=parse_cpus(options.cpus) if options.cpus else None,
+        cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
         launches=options.launches,
         budget_s=options.budget,
+        target_ci_pct=options.target_ci,
         seed=options.seed,
         baseline=options.baseline,
         timeout_s=options.timeout,
+        regimes=tuple(options.regimes),
         out=options.out,
         cache=options.cache,
     )
@@ -174,17 +233,18 @@ def _backend_rows(_: argparse.Namespace) -> list[dict[str, str]]:
     from mnbench import backends
     from mnbench.environment import package_version
 
-    return [
-        {
-            "backend": name,
-            "versions": ", ".join(f"{package} {package_version(package) or '–'}" for package in backend.packages),
-            "opens": backend.format,
-            "precisions": " ".join(backend.precisions),
-            "missing": backend.missing() or "",
-        }
-        for name in backends.names()
-        for backend in [backends.get(name)]
-    ]
+    rows = []
+    for name in backends.names():
+        row = {"backend": name, "versions": "", "opens": "", "precisions": "", "missing": ""}
+        try:
+            backend = backends.get(name)
+        except UsageError as error:  # another package's, and broken: the others are still worth a list
+            rows.append({**row, "missing": str(error)})
+            continue
+        row["versions"] = ", ".join(f"{package} {package_version(package) or '–'}" for package in backend.packages)
+        row["opens"], row["precisions"] = backend.format, " ".join(backend.precisions)
+        rows.append({**row, "missing": backend.missing() or ""})
+    return rows
 
 
 def _run_rows(options: argparse.Namespace) -> list[dict[str, str]]:
@@ -211,17 +271,25 @@ class _Parser(argparse.ArgumentParser):
     """Reports a mistake in the arguments as any other usage error, with the nearest command or option."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}{self._hint(message)}. See: {self.prog} --help")
+        raise UsageError(f"{message}{self._hint(message)} See: {self.prog} --help")
+
+    def _names(self) -> Iterator[str]:
+        """Options and commands, those of the commands included: argparse reports an unknown option from the top."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action.choices, dict):
+                yield from action.choices
+                for command in action.choices.values():
+                    yield from command._names()
 
     def _hint(self, message: str) -> str:
-        known = [name for action in self._actions for name in action.option_strings]
-        known += [name for action in self._actions if isinstance(action.choices, dict) for name in action.choices]
+        known = list(self._names())
         words = message.replace("'", " ").replace(":", " ").split()
         for word in words:
             near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.6)
             if near and word not in known and (word.startswith("-") or "invalid choice" in message):
                 return f"; did you mean {near[0]!r}?"
-        return ""
+        return "."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -229,19 +297,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mnbench {mnbench.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_compare(commands.add_parser("compare", help="measure networks in several runtimes", allow_abbrev=False))
-    report = commands.add_parser("report", help="rebuild the tables and plots of a run from its raw files")
+    report = commands.add_parser("report", help="rebuild a run's tables and plots from its raw files", allow_abbrev=False)
     report.add_argument("run", metavar="RUN", help="a run directory, or its name below --out")
     _add_output(report)
     report.set_defaults(command=_report)
-    listing = commands.add_parser("list", help="list models, backends or runs")
+    listing = commands.add_parser("list", help="list models, backends or runs", allow_abbrev=False)
     listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
     _add_output(listing)
     listing.set_defaults(command=_list)
     _add_diff(commands.add_parser("diff", help="one stored run against an earlier one of this host", allow_abbrev=False))
+    selftest = commands.add_parser("selftest", help="how often is the method wrong on this machine, and what does it find?")
+    selftest.add_argument("--quick", action="store_true", help="one minute instead of five")
+    selftest.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
+    selftest.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
+    _add_cache(selftest)
+    _add_output(selftest)
+    selftest.set_defaults(command=_selftest)
     doctor = commands.add_parser("doctor", help="what this host is, and what about it spoils measuring", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="print JSON on standard output")
     doctor.set_defaults(command=_doctor)
-    readme = commands.add_parser("readme", help="fill a Markdown file's tables from the committed reference run")
+    readme = commands.add_parser("readme", help="fill a Markdown file's tables from the reference run", allow_abbrev=False)
     readme.add_argument("file", type=Path, metavar="FILE")
     readme.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")
     readme.add_argument("--reference", type=Path, default=Path("results/reference"), metavar="DIR")
@@ -258,22 +333,39 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
     what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
     what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
+    what.add_argument(
+        "--regimes",
+        nargs="+",
+        default=["steady", "cold"],
+        metavar="R",
+        help="steady (always), cold, first, load, memory (default: steady cold)",
+    )
     how = parser.add_argument_group("how to measure")
     how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
+    how.add_argument(
+        "--target-ci",
+        type=float,
+        metavar="PCT",
+        help="stop a case when its ratios are known to ± PCT per cent; --budget still ends all",
+    )
     how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 10, as the budget allows)")
     how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
     how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
     how.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own plan")
-    how.add_argument(
+    _add_cache(how)
+    _add_output(parser)
+    parser.set_defaults(command=_compare)
+
+
+def _add_cache(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
         "--cache",
         type=Path,
-        default=Path(os.environ.get("MNBENCH_CACHE", "models")),
+        default=Path(os.environ.get("MNBENCH_CACHE") or "models"),
         metavar="DIR",
         help="exported files (default: models, or $MNBENCH_CACHE)",
     )
-    _add_output(parser)
-    parser.set_defaults(command=_compare)
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:

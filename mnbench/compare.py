@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mnbench import backends, catalog, environment, store
-from mnbench.errors import UsageError
+from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure import Already, Progress, conduct
-from mnbench.records import Artifact, Case, Environment, ExportSpec, Format, Plan, Run
+from mnbench.records import REGIMES, Artifact, Case, Environment, ExportSpec, Format, Plan, Run
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -22,7 +22,11 @@ DEFAULT_SUITE = "v2-table"
 DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
 DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
+MOST_EVICTED_BYTES = 256 << 20
 MOST_LAUNCHES = 10
+MOST_LAUNCHES_TO_TARGET = 500
+MOST_IMAGES = 1024
+"""In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
 FEWEST_LAUNCHES = 5
 """Launches that a round's length is chosen for, when the budget is tight."""
 
@@ -40,9 +44,11 @@ class Request:
     cpus: tuple[int, ...] | None = None
     launches: int | None = None
     budget_s: float = 90.0
+    target_ci_pct: float | None = None
     seed: int = 0
     baseline: str | None = None
     timeout_s: float = 120.0
+    regimes: tuple[str, ...] = ("steady", "cold")
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -66,6 +72,20 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
         self.signal = number
 
 
+@contextmanager
+def terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that a kill ends the children and stores the run as well."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def plan(request: Request) -> Plan:
     """Return the plan of a request.
 
@@ -75,6 +95,9 @@ def plan(request: Request) -> Plan:
     for name in request.backends:
         for precision in request.precisions:
             backends.require(name, precision)
+    for name in request.regimes:
+        if name not in REGIMES:
+            raise UnknownNameError("regime", name, REGIMES)
     _check_numbers(request)
     cases = tuple(
         Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads)
@@ -89,13 +112,16 @@ def plan(request: Request) -> Plan:
     return Plan(
         cases=(*cases, null),
         baseline=_baseline(request, models),
-        launches=request.launches or MOST_LAUNCHES,
+        launches=request.launches or (MOST_LAUNCHES if request.target_ci_pct is None else MOST_LAUNCHES_TO_TARGET),
         rounds_per_launch=rounds,
         round_target_ms=round_ms,
         cpus=cpus,
         seed=request.seed,
         budget_s=request.budget_s,
+        target_ci_pct=request.target_ci_pct,
         timeout_s=request.timeout_s,
+        regimes=("steady", *(name for name in REGIMES if name in request.regimes and name != "steady")),
+        evict_bytes=min(MOST_EVICTED_BYTES, 2 * environment.last_level_cache_bytes()),
     )
 
 
@@ -121,11 +147,17 @@ def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
 
 
 def run(request: Request, listener: Listener) -> Path:
-    """Plan, export, measure and store; return the run directory.
+    """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
+    return execute(plan(request), request, listener)
 
-    Raises MnbenchError of the failing step, and Interrupted when the user ends the measuring.
+
+@terminated_as_interrupt()
+def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
+    """Export, measure and store what a plan says; return the run directory.
+
+    Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
+    Interrupted afterwards.
     """
-    the_plan = plan(request)
     host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     directory = store.create_directory(request.out, started_utc)
@@ -149,6 +181,7 @@ def run(request: Request, listener: Listener) -> Path:
     return directory
 
 
+@terminated_as_interrupt()
 def resume(directory: Path, cache: Path, listener: Listener) -> Path:
     """Go on with an interrupted run under its own plan; return its directory.
 
@@ -190,8 +223,7 @@ def measure(the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | No
     """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
     writer = store.RunWriter(directory, the_run)
     try:
-        with _terminated_as_interrupt():
-            conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
+        conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
     except KeyboardInterrupt as interrupt:
         writer.finish(finished=False)
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
@@ -206,23 +238,27 @@ def already(the_run: Run) -> Already:
     for samples in the_run.samples:
         if len({r.index for r in samples.rounds}) >= the_run.plan.rounds_per_launch:
             rounds_of_launch[samples.launch] = rounds_of_launch.get(samples.launch, 0) + 1
-    orders = [r.order for samples in the_run.samples for r in samples.rounds]
     return Already(
-        next_launch=max((samples.launch + 1 for samples in the_run.samples), default=0),
         complete_waves=sum(1 for count in rounds_of_launch.values() if count >= active),
-        rounds=max(orders, default=-1) + 1,
         elapsed_s=the_run.measuring_s,
+        samples=the_run.samples,
         failures=the_run.failures,
     )
 
 
 def _check_numbers(request: Request) -> None:
-    if request.batch < 1 or request.threads < 1:
-        raise UsageError(f"--batch and --threads must be 1 or more, not {min(request.batch, request.threads)}.")
+    if request.threads < 1:
+        raise UsageError(f"--threads must be 1 or more, not {request.threads}.")
+    if not 1 <= request.batch <= MOST_IMAGES:
+        raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {request.batch}.")
+    if not 0 <= request.seed < 1 << 32:
+        raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {request.seed}.")
     if request.launches is not None and request.launches < 1:
         raise UsageError(f"--launches must be 1 or more, not {request.launches}.")
     if not 1 <= request.budget_s <= 7 * 86_400:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
+    if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:
+        raise UsageError(f"--target-ci must be between 0.01 and 100 per cent, not {request.target_ci_pct:g}.")
     if not 1 <= request.timeout_s <= 86_400:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 
@@ -241,17 +277,3 @@ def _changes(before: Environment, now: Environment) -> str:
     """Name what differs between two hosts in a way that moves figures; empty when nothing does."""
     names = ("cpu_model", "isa", "logical_cpus", "kernel", "packages")
     return ", ".join(f"{name} differs" for name in names if getattr(before, name) != getattr(now, name))
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, so that a kill stores the run as well."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

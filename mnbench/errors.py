@@ -25,7 +25,7 @@ class UnknownNameError(UsageError):
         near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         shown = ", ".join(names[:12]) + (f" … ({len(names)} in all)" if len(names) > 12 else "")
-        super().__init__(f"unknown {kind} {given!r}{hint} Known: {shown}.")
+        super().__init__(f"unknown {kind} {given!r}{hint} Known: {shown or 'none'}.")
 
 
 class MissingPackageError(UsageError):

@@ -145,10 +145,13 @@ class Case:
     precision: str = "fp32"
     batch: int = 1
     threads: int = 1
+    variant: str = ""
+    """Tells apart cases that are otherwise one: the copies and planted slow-downs of `mnbench selftest`."""
 
     @property
     def id(self) -> str:
-        return f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
+        name = f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
+        return f"{name}-{self.variant}" if self.variant else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +166,11 @@ class SettleRule:
     tolerance_pct: float = 1.0
     min_ms: float = 60.0
     max_ms: float = 1000.0
+
+
+REGIMES = ("steady", "cold", "first", "load", "memory")
+"""What can be known of a case, each a figure of its own: latency back to back; latency after the caches served something else;
+the very first inference; time from file to session; memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +192,11 @@ class Plan:
     timeout_s: float = 120.0
     level: float = 0.95
     equivalence_pct: float = 2.0
+    regimes: tuple[str, ...] = ("steady", "cold")
+    evict_bytes: int = 64 << 20
+    """Memory read and written before each cold inference: twice the last-level cache, 256 MiB at most."""
+    cold_samples: int = 8
+    """Cold inferences of a launch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +230,8 @@ class Round:
     """Growth of `some` CPU pressure of the system, where the kernel tells it."""
     throttled_ns: int | None
     """Growth of the cgroup's throttled time, where there is a quota."""
+    regime: str = "steady"
+    """`steady`: back to back. `cold`: each inference after `Plan.evict_bytes` of other memory was read and written."""
     disturbances: tuple[str, ...] = ()
     """Why the round is not used; empty for a good round."""
 
@@ -239,6 +254,21 @@ class Samples:
     """Largest absolute difference between this session's outputs and torch's; None for a backend that has no outputs."""
     max_rel_error: float | None
     rounds: tuple[Round, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one process of a case holds, from a launch of its own that is not timed."""
+
+    case: Case
+    imported_bytes: int
+    """Resident when the runtime was imported and nothing was opened."""
+    peak_bytes: int
+    """Largest resident size after the model was opened and has run."""
+
+    @property
+    def above_runtime_bytes(self) -> int:
+        return max(0, self.peak_bytes - self.imported_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +341,13 @@ class Run:
     artifacts: tuple[Artifact, ...]
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
+    memory: tuple[Memory, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+
+    def unmeasured(self) -> tuple[Case, ...]:
+        """Return the planned cases of which there is not one round."""
+        measured = {samples.case for samples in self.samples if samples.rounds}
+        return tuple(case for case in self.plan.cases if case not in measured)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +366,12 @@ class CaseResult:
     """Usable samples."""
     vs_baseline: Comparison | None
     """None for the baseline itself, and where the baseline was not measured."""
+    cold_ns: Estimate | None = None
+    first_ns: Estimate | None = None
+    load_ns: Estimate | None = None
+    """From the file on disk to a session that can run; the runtime is imported already."""
+    memory_bytes: int | None = None
+    """Peak resident size above that of the imported runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,18 +16,17 @@ import io
 import os
 import re
 import shutil
-import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import msgspec
 
-from mnbench import files
+from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
-from mnbench.records import SCHEMA_VERSION, Case, LaunchFailure, Round, Run, Samples
+from mnbench.records import SCHEMA_VERSION, Case, Caveat, LaunchFailure, Memory, Round, Run, Samples
 
 RUN_FILE = "run.json"
 ROUNDS_FILE = "rounds.csv"
@@ -37,6 +36,8 @@ NEEDED_BYTES = 32 << 20
 """Free space asked for before measuring: about ten times what the table's run takes, plots included."""
 
 SAMPLE_COLUMNS = ("case_id", "launch", "round", "phase", "index", "latency_ns")
+_UNREADABLE = (ValueError, TypeError, KeyError, csv.Error)
+"""What the parsers raise on damaged bytes; msgspec's errors and those of broken characters are ValueErrors."""
 _ARRAYS = ("settle_ns", "latencies_ns")
 _ROUND_FIELDS = tuple(field.name for field in fields(Round) if field.name not in _ARRAYS)
 ROUND_COLUMNS = ("case_id", "launch", *_ROUND_FIELDS, "settle_samples", "samples")
@@ -65,8 +66,8 @@ class RunWriter:
             (directory / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
             _truncate_to_complete(directory)
             if not (directory / ROUNDS_FILE).exists():
-                _append(directory / ROUNDS_FILE, _csv_line(ROUND_COLUMNS))
-                _append(directory / SAMPLES_FILE, gzip.compress(_csv_line(SAMPLE_COLUMNS)))
+                tables.append(directory / ROUNDS_FILE, tables.line(ROUND_COLUMNS))
+                tables.append(directory / SAMPLES_FILE, gzip.compress(tables.line(SAMPLE_COLUMNS)))
         self._write_run()
 
     @property
@@ -78,11 +79,15 @@ class RunWriter:
         self._write_run()
 
     def round(self, case: Case, launch: int, measured: Round) -> None:
-        samples = b"".join(_csv_line(row) for row in _sample_rows(case, launch, measured))
-        line = _csv_line(_round_row(case, launch, measured))
+        samples = b"".join(tables.line(row) for row in _sample_rows(case, launch, measured))
+        line = tables.line(_round_row(case, launch, measured))
         with _explained(self.directory):
-            _append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
-            _append(self.directory / ROUNDS_FILE, line)
+            tables.append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
+            tables.append(self.directory / ROUNDS_FILE, line)
+
+    def memory(self, memory: Memory) -> None:
+        self._run = replace(self._run, memory=(*self._run.memory, memory))
+        self._write_run()
 
     def failure(self, failure: LaunchFailure) -> None:
         self._run = replace(self._run, failures=(*self._run.failures, failure))
@@ -168,11 +173,23 @@ def load(directory: Path) -> Run:
     except OSError as error:
         raise StoreError(f"{directory} is not a run directory: {RUN_FILE}: {error.strerror}.") from error
     run = _decode(data, directory)
-    rounds = _read_rounds(directory)
+    rounds, lost = _read_rounds(directory)
     return replace(
         run,
         samples=tuple(replace(s, rounds=tuple(rounds.get((s.case.id, s.launch), ()))) for s in run.samples),
+        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(lost)))),
     )
+
+
+def _caveats(lost: int) -> Iterator[Caveat]:
+    """Say when more than the one round is missing that a kill can cut off."""
+    if lost > 1:
+        yield Caveat(
+            code="samples-lost",
+            subject=SAMPLES_FILE,
+            observed=f"the samples of {lost} rounds named in {ROUNDS_FILE} are missing; these rounds are left out",
+            advice=f"Fetch {SAMPLES_FILE} again if it is a copy; else measure again.",
+        )
 
 
 def _decode(data: bytes, directory: Path) -> Run:
@@ -182,7 +199,7 @@ def _decode(data: bytes, directory: Path) -> Run:
     path = directory / RUN_FILE
     try:
         version = msgspec.json.decode(data, type=Version).schema_version
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
     if version != SCHEMA_VERSION:
         raise StoreError(
@@ -191,24 +208,26 @@ def _decode(data: bytes, directory: Path) -> Run:
         )
     try:
         return msgspec.json.decode(data, type=Run)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
 
 
-def _read_rounds(directory: Path) -> dict[tuple[str, int], list[Round]]:
-    """Join rounds.csv and samples.csv.gz; a round whose samples are not all there is left out."""
+def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], int]:
+    """Join rounds.csv and samples.csv.gz; return the rounds, and how many were left out for want of all their samples."""
+    lost = 0
     latencies = _read_samples(directory)
     rounds: dict[tuple[str, int], list[Round]] = defaultdict(list)
-    for row in _complete_rows(directory / ROUNDS_FILE):
-        try:
+    try:
+        for row in tables.complete_rows(directory / ROUNDS_FILE):
             key = (row["case_id"], int(row["launch"]), int(row["order"]))
-            settle, measured = latencies[(*key, "settle")], latencies[(*key, "steady")]
+            settle, measured = latencies[(*key, "settle")], latencies[(*key, row["regime"])]
             if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
+                lost += 1
                 continue
             rounds[key[:2]].append(_round_of(row, settle, measured))
-        except (KeyError, ValueError, TypeError, msgspec.ValidationError) as error:
-            raise StoreError(f"{directory / ROUNDS_FILE} is damaged: {error}.") from error
-    return rounds
+    except _UNREADABLE as error:
+        raise StoreError(f"{directory / ROUNDS_FILE} is damaged: {error}.") from error
+    return rounds, lost
 
 
 def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Round:
@@ -218,18 +237,18 @@ def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Ro
 
 
 def _read_samples(directory: Path) -> dict[tuple[str, int, int, str], list[int]]:
-    data = b"".join(member for member, _ in _complete_members(directory / SAMPLES_FILE))
+    data = b"".join(member for member, _ in tables.complete_members(directory / SAMPLES_FILE))
     found: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
     try:
         for row in csv.DictReader(io.StringIO(data.decode())):
             found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])].append(int(row["latency_ns"]))
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{directory / SAMPLES_FILE} is damaged: {error}.") from error
     return found
 
 
 def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[object, ...]]:
-    for phase, latencies in (("settle", measured.settle_ns), ("steady", measured.latencies_ns)):
+    for phase, latencies in (("settle", measured.settle_ns), (measured.regime, measured.latencies_ns)):
         for index, latency_ns in enumerate(latencies):
             yield case.id, launch, measured.order, phase, index, latency_ns
 
@@ -241,47 +260,11 @@ def _round_row(case: Case, launch: int, measured: Round) -> list[object]:
     return [case.id, launch, *values, len(measured.settle_ns), len(measured.latencies_ns)]
 
 
-def _csv_line(values: Iterable[object]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue().encode()
-
-
-def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
-
-
-def _complete_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file up to its last line end; nothing if the file does not exist."""
-    data = path.read_bytes() if path.is_file() else b""
-    try:
-        return list(csv.DictReader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{path} is damaged: {error}.") from error
-
-
-def _complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Yield each complete gzip member of a file, decompressed, with the offset where it ends."""
-    data = memoryview(path.read_bytes() if path.is_file() else b"")
-    offset = 0
-    while offset < len(data):
-        inflater = zlib.decompressobj(wbits=31)
-        try:
-            member = inflater.decompress(data[offset:])
-        except zlib.error as error:
-            raise StoreError(f"{path} is damaged at byte {offset}: {error}.") from error
-        if not inflater.eof:
-            return
-        offset = len(data) - len(inflater.unused_data)
-        yield member, offset
-
-
 def _truncate_to_complete(directory: Path) -> None:
     """Cut off what a killed run left incomplete, so that appending cannot corrupt the tables."""
     samples, rounds = directory / SAMPLES_FILE, directory / ROUNDS_FILE
     if samples.is_file():
-        os.truncate(samples, max((end for _, end in _complete_members(samples)), default=0))
+        os.truncate(samples, max((end for _, end in tables.complete_members(samples)), default=0))
     if rounds.is_file():
         os.truncate(rounds, rounds.read_bytes().rfind(b"\n") + 1)
 
@@ -292,7 +275,8 @@ def _explained(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        kept = (directory / RUN_FILE).exists()
+        advice = f"The rounds written so far are kept; make room and go on with mnbench compare --resume {directory}."
         raise StoreError(
-            f"{directory} cannot be written: {error.strerror}. The rounds written so far are kept; "
-            f"make room and go on with mnbench compare --resume {directory}."
+            f"{directory} cannot be written: {error.strerror}. {advice if kept else 'Nothing was measured.'}"
         ) from error

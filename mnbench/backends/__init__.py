@@ -93,13 +93,19 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Backend:
-    """Return the backend called `name` without importing its runtime. Raises UnknownNameError."""
+    """Return the backend called `name` without importing its runtime.
+
+    Raises UnknownNameError; UsageError for another package's backend that cannot be loaded.
+    """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(module), attribute)()  # type: ignore[no-any-return]
     for entry in _entry_points():
         if entry.name == name:
-            return entry.load()()  # type: ignore[no-any-return]
+            try:
+                return entry.load()()  # type: ignore[no-any-return]
+            except Exception as error:  # another package's code; whatever it raises, the user gets a sentence
+                raise UsageError(f"backend {name!r} ({entry.value}) cannot be loaded: {error!r}.") from error
     raise UnknownNameError("backend", name, names())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnbench import telemetry
 from mnbench.backends import Feed, missing_sentence
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format
@@ -23,7 +24,7 @@ class OpenVinoSession:
     """One compiled model with one infer request on shared tensors: no copy in the timed call."""
 
     def __init__(self, path: Path, feed: Feed, *, threads: int, precision: str) -> None:
-        import openvino as ov
+        ov = _runtime()
 
         # Without the precision hint an fp32 model runs in bf16 on a CPU that has bf16 instructions (METHOD, fact 3).
         # Pinning is off because the launch has pinned the process already; OpenVINO's own would narrow it further.
@@ -52,7 +53,7 @@ class OpenVinoSession:
         return (self._output,)
 
     def effective(self) -> Mapping[str, str]:
-        import openvino as ov
+        ov = _runtime()
 
         kernels = self._compute_precisions()
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -93,9 +94,7 @@ class OpenVinoBackend:
         return missing_sentence(self.name, "openvino", "openvino", "openvino")
 
     def load_runtime(self) -> None:
-        import openvino
-
-        openvino.Core()
+        _runtime().Core()
 
     def open(
         self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
@@ -103,6 +102,14 @@ class OpenVinoBackend:
         if artifact is None or feed is None:
             raise WorkerError("backend 'openvino' needs an IR file and an input.")
         return OpenVinoSession(root / artifact.path, feed, threads=threads, precision=precision)
+
+
+def _runtime() -> Any:
+    """Return the module openvino, imported without its telemetry."""
+    telemetry.refuse()
+    import openvino
+
+    return openvino
 
 
 def _pairs(text: str) -> dict[str, str]:

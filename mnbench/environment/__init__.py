@@ -6,7 +6,7 @@ judges a record. Every reader takes `root`, so that a test can hand it a made-up
 
 from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus
 from mnbench.environment.findings import findings, warnings_of
-from mnbench.environment.host import capture, package_version
+from mnbench.environment.host import capture, last_level_cache_bytes, package_version
 from mnbench.environment.state import available_memory_bytes, half_a_second
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "cpu_budget",
     "findings",
     "half_a_second",
+    "last_level_cache_bytes",
     "package_version",
     "parse_cpus",
     "warnings_of",

@@ -11,6 +11,9 @@ from pathlib import Path
 from mnbench.environment.kernel import read
 from mnbench.errors import UsageError
 
+MOST_CPUS = 8191
+"""Linux numbers CPUs up to CONFIG_NR_CPUS, 8192 at most on x86."""
+
 
 def cpu_budget(root: Path = Path("/")) -> tuple[int, str]:
     """Return the most threads this process may keep busy, and which limit decides.
@@ -107,8 +110,10 @@ def parse_cpus(text: str) -> tuple[int, ...]:
         if match is None:
             raise UsageError(f"{text!r} is not a list of CPUs; write it as 0, 0,2 or 1-3.")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last > 65535:
+        if last < first:
             raise UsageError(f"{part.strip()!r} is not a range of CPUs; write the smaller number first.")
+        if last > MOST_CPUS:
+            raise UsageError(f"CPU {last} is not one any kernel has; the largest number is {MOST_CPUS}.")
         cpus.extend(range(first, last + 1))
     return tuple(cpus)
 

@@ -124,6 +124,11 @@ def _transparent_hugepages(root: Path) -> str | None:
     return match[1] if match else None
 
 
+def last_level_cache_bytes(root: Path = Path("/")) -> int:
+    """Return the size of the largest cache the first usable CPU sees; 32 MiB where the kernel does not tell."""
+    return max((cache.size_bytes for cache in _caches(min(os.sched_getaffinity(0)), root)), default=32 << 20)
+
+
 def _caches(cpu: int, root: Path) -> tuple[Cache, ...]:
     folders = sorted((root / f"sys/devices/system/cpu/cpu{cpu}/cache").glob("index[0-9]*"))
     found = (_cache(folder) for folder in folders)

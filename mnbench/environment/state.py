@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 from mnbench.environment.kernel import meminfo_bytes, read
 
@@ -42,7 +42,7 @@ class Ticks:
 
 def half_a_second() -> None:
     """Sleep for the window in which other programs' use of the CPU is counted."""
-    time.sleep(WINDOW_S)
+    sleep(WINDOW_S)
 
 
 def ticks(root: Path) -> Ticks | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mnbench.environment import cpu_budget
@@ -30,19 +29,12 @@ def ensure_all(wanted: Iterable[Wanted], cache: Path, done: Callable[[str], None
     if missing:
         _check_writable(cache)
         orders = [Order(spec=spec, formats=tuple(kinds), cache=str(cache)) for spec, kinds in missing.items()]
-        _share_out(orders, done)
+        children = min(len(orders), cpu_budget()[0])  # each imports torch once for all of its own
+        carry_out([orders[first::children] for first in range(children)], done)
     for pair in pairs:
         if pair not in found:
             found[pair] = _made(pair, cache)
     return found
-
-
-def _share_out(orders: list[Order], done: Callable[[str], None]) -> None:
-    """Deal the orders to as many child processes as there are CPUs; each imports torch once for all of its own."""
-    children = min(len(orders), cpu_budget()[0])
-    with ThreadPoolExecutor(max_workers=children) as pool:
-        for future in [pool.submit(carry_out, orders[first::children], done) for first in range(children)]:
-            future.result()
 
 
 def _made(pair: Wanted, cache: Path) -> Artifact:

@@ -1,6 +1,6 @@
 """The content-addressed cache: a folder per (spec, format, exporters' versions), written whole or not at all.
 
-    models/<digest>/artifact.json    the Artifact record, with a SHA-256 of every file
+    models/<digest>/artifact.json    the Artifact record, with a SHA-256 of every file and of itself
     models/<digest>/...              the files
     models/<digest>.lock             held while the folder is made, so that two runs share the work
 
@@ -29,6 +29,7 @@ from mnbench.records import Artifact, ExportSpec, Format
 LAYOUT = 1
 """Raised when the content of a folder changes its meaning; part of every digest."""
 RECORD = "artifact.json"
+PROBE_BYTES = 1 << 20
 MAX_REL_ERROR = 1e-3
 """Largest difference from torch, relative to the largest output, that an exported file may have."""
 
@@ -62,6 +63,14 @@ class Made:
     """Relative to the cache."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What artifact.json holds: the record, and a digest of it: a wrong count would show in no file's digest."""
+
+    artifact: Artifact
+    sha256: str
+
+
 Exporter = Callable[[ExportSpec, Path, Path], Made]
 """(spec, folder to write into, cache) → what was made."""
 
@@ -77,11 +86,13 @@ def lookup(spec: ExportSpec, kind: Format, cache: Path) -> Artifact | None:
     """Return the artefact if it is in the cache and every one of its files is intact; else None."""
     record = cache / digest_of(spec, kind) / RECORD
     try:
-        artifact = msgspec.json.decode(record.read_bytes(), type=Artifact)
-        intact = all(_sha256(cache / name) == digest for name, digest in artifact.sha256.items())
-    except (OSError, msgspec.DecodeError):
+        sealed = msgspec.json.decode(record.read_bytes(), type=Sealed)
+        intact = sealed.sha256 == _seal(sealed.artifact).sha256 and all(
+            _sha256(cache / name) == digest for name, digest in sealed.artifact.sha256.items()
+        )
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return artifact if intact and artifact.spec == spec else None
+    return sealed.artifact if intact else None
 
 
 def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
@@ -94,16 +105,18 @@ def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
     with FileLock(f"{folder}.lock"):
         if (found := lookup(spec, kind, cache)) is not None:
             return found
+        for stale in cache.glob(f".{folder.name}.*"):  # of a process that was killed: we hold the lock
+            shutil.rmtree(stale, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
         try:
-            made = _exporter(kind)(spec, draft, cache)
+            made = _export(spec, kind, draft, cache)
             if not made.max_rel_error <= MAX_REL_ERROR:
                 raise ExportError(
                     f"{spec.model} as {kind} is {made.max_rel_error:.2g} (relative) away from torch; "
                     f"the limit is {MAX_REL_ERROR:g}. It was not kept."
                 )
             artifact = _record(spec, kind, made, draft, folder)
-            (draft / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(artifact), indent=1))
+            (draft / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(_seal(artifact)), indent=1))
             if folder.exists():
                 shutil.rmtree(folder)
             draft.replace(folder)
@@ -129,6 +142,15 @@ def _own_source() -> str:
     package = Path(__file__).parents[1]
     files = sorted(path for part in ("zoo", "catalog", "export") for path in (package / part).glob("*.*"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _export(spec: ExportSpec, kind: Format, draft: Path, cache: Path) -> Made:
+    """Run the exporter. Raises OSError for a full disk: torch's and OpenVINO's own errors do not say that it was full."""
+    try:
+        return _exporter(kind)(spec, draft, cache)
+    except Exception:
+        (draft / "probe").write_bytes(bytes(PROBE_BYTES))
+        raise
 
 
 def _exporter(kind: Format) -> Exporter:
@@ -157,6 +179,10 @@ def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Pat
         madds=made.madds,
         uncounted=made.uncounted,
     )
+
+
+def _seal(artifact: Artifact) -> Sealed:
+    return Sealed(artifact=artifact, sha256=hashlib.sha256(msgspec.json.encode(artifact, order="deterministic")).hexdigest())
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""The child process that exports networks, so that torch and its exporter never weigh on the process that measures.
+"""The child processes that export networks, so that torch and its exporter never weigh on the process that measures.
 
-Run as `python -m mnbench.export.child`; standard input is a JSON list of orders. What was made is in the cache. Standard output
-has one line for each order: `made MODEL`, or `failed REASON`, which ends the process with exit code 1.
+Run as `python -m mnbench.export.child OUT` with the number of an inherited pipe; standard input is a JSON list of orders. What
+was made is in the cache. The pipe gets one line for each order: `made MODEL`, or `failed REASON`, which ends the process with
+exit code 1.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from mnbench.errors import ExportError, MnbenchError
 from mnbench.export.cache import ensure
+from mnbench.processes import die_with_parent
 from mnbench.records import ExportSpec, Format
 
 MADE, FAILED = "made ", "failed "
+LONGEST_REASON = 1000
+"""A line below PIPE_BUF (4096 bytes) is written whole, so that children may share one pipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,47 +39,76 @@ class Order:
     cache: str
 
 
-def carry_out(orders: Sequence[Order], done: Callable[[str], None]) -> None:
-    """Have a child process make the orders, telling `done` each network's name. Raises ExportError with the child's reason."""
-    command = [sys.executable, "-P", "-m", "mnbench.export.child"]
-    reason = ""
+def carry_out(shares: Sequence[Sequence[Order]], done: Callable[[str], None]) -> None:
+    """Have one child process make each share of the orders, telling `done` each network's name.
+
+    Raises ExportError with the first reason, after the other children ended. An exception from outside, such as
+    KeyboardInterrupt, ends them at once: they have a session of their own, so Ctrl-C is the parent's to handle.
+    """
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as answers, contextlib.ExitStack() as ending:
+        try:
+            children = [ending.enter_context(_child(share, write_end)) for share in shares]
+        finally:
+            os.close(write_end)
+        reasons = list(_listen(answers, done))
+        reasons += [reason for process, chatter in children if (reason := _epitaph(process, chatter))]
+    if reasons:
+        raise ExportError(reasons[0])
+
+
+@contextlib.contextmanager
+def _child(orders: Sequence[Order], answers: int) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Start a child on its orders; yield it with the file of what it prints. It is ended on the way out."""
+    command = [sys.executable, "-P", "-m", "mnbench.export.child", str(answers)]
     with (
         tempfile.TemporaryFile() as chatter,
         subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=chatter
+            command,
+            stdin=subprocess.PIPE,
+            stdout=chatter,
+            stderr=subprocess.STDOUT,
+            pass_fds=(answers,),
+            start_new_session=True,
         ) as process,
     ):
-        _feed(process, msgspec.json.encode(list(orders)))
-        for line in process.stdout or ():
-            text = line.decode(errors="replace").strip()
-            if text.startswith(MADE):
-                done(text.removeprefix(MADE))
-            elif text.startswith(FAILED):
-                reason = text.removeprefix(FAILED)
-        code = process.wait()
-        chatter.seek(0)
-        last = chatter.read().decode(errors="replace").strip().splitlines()[-1:]
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
+                if process.stdin is not None:
+                    process.stdin.write(msgspec.json.encode(list(orders)))
+                    process.stdin.close()
+            yield process, chatter
+        finally:
+            process.kill()
+
+
+def _listen(answers: Iterable[bytes], done: Callable[[str], None]) -> Iterator[str]:
+    """Tell `done` what is made, until every child closed the pipe; yield each reason of failure."""
+    for line in answers:
+        text = line.decode(errors="replace").strip()
+        if text.startswith(MADE):
+            done(text.removeprefix(MADE))
+        elif text.startswith(FAILED):
+            yield text.removeprefix(FAILED)
+
+
+def _epitaph(process: subprocess.Popen[bytes], chatter: IO[bytes]) -> str:
+    """Wait for a child's end; return an empty string for a good one, else what can be said of it from outside."""
+    code = process.wait()
     if code < 0:
-        reason = f"the process that exports networks was killed by {signal.Signals(-code).name}; is there enough memory?"
-    if code != 0:
-        raise ExportError(reason or f"the process that exports networks failed: {' '.join(last)}")
+        return f"the process that exports networks was killed by {signal.Signals(-code).name}; is there enough memory?"
+    chatter.seek(0)
+    last = chatter.read().decode(errors="replace").strip().splitlines()[-1:]
+    return f"the process that exports networks failed: {' '.join(last)}" if code else ""
 
 
-def _feed(process: subprocess.Popen[bytes], orders: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
-        if process.stdin is not None:
-            process.stdin.write(orders)
-            process.stdin.close()
-
-
-def main() -> int:
-    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order])
-    answers = os.fdopen(os.dup(1), "w")  # a channel of its own: exporters print on standard output
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    for order in orders:
-        reason = _make(order)
-        answers.write(f"{FAILED}{' '.join(reason.split())}\n" if reason else f"{MADE}{order.spec.model}\n")
-        answers.flush()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the orders on standard input. Returns the exit code."""
+    die_with_parent()
+    (answers,) = (int(text) for text in (arguments or sys.argv[1:]))
+    for order in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order]):
+        reason = " ".join(_make(order).split())[:LONGEST_REASON]
+        os.write(answers, (f"{FAILED}{reason}\n" if reason else f"{MADE}{order.spec.model}\n").encode())
         if reason:
             return 1
     return 0

@@ -1,6 +1,6 @@
 """ONNX → OpenVINO IR, with fp32 weights kept fp32.
 
-Uses the runtime's own reader and writer, not the converter tool, which would load a telemetry client.
+Uses the runtime's own reader and writer; the converter tool, which reports to a web service, is loaded with openvino but muted.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
+from mnbench import telemetry
 from mnbench.export.cache import Made, ensure, file_errors
 from mnbench.records import ExportSpec, Format
 
 
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     """Write model.xml and model.bin."""
+    telemetry.refuse()
+    import openvino as ov
+
     source = ensure(spec, Format.ONNX, cache)
     path = folder / "model.xml"
     core = ov.Core()

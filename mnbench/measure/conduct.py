@@ -7,21 +7,25 @@ interleaved, neighbours in time are comparable, and a case is seen in as many fr
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from mnbench.environment import available_memory_bytes
 from mnbench.errors import WorkerError
+from mnbench.measure.allocation import rounds_worth, unfinished
+from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.schedule import order_of_pass
-from mnbench.records import Artifact, Case, LaunchFailure, Plan, Round, Samples
+from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
@@ -37,6 +41,8 @@ class Sink(Protocol):
         """Keep a launch that has opened; it has no rounds yet."""
 
     def round(self, case: Case, launch: int, measured: Round) -> None: ...
+
+    def memory(self, memory: Memory) -> None: ...
 
     def failure(self, failure: LaunchFailure) -> None: ...
 
@@ -59,10 +65,9 @@ class Progress:
 class Already:
     """What an interrupted run has behind it."""
 
-    next_launch: int = 0
     complete_waves: int = 0
-    rounds: int = 0
     elapsed_s: float = 0.0
+    samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
 
 
@@ -78,14 +83,25 @@ def conduct(
     """Measure the plan's cases. `artifacts` maps case ids; logs of workers that said something stay in `logs`.
 
     A case whose worker fails is reported to the sink and left out after its second failure, or its first if it never gave a
-    figure; the others go on. Raises nothing for a failing worker; KeyboardInterrupt passes through after the workers ended.
+    figure; the others go on. Raises nothing for a failing worker, WorkerError when none can be started; KeyboardInterrupt
+    passes through after the workers ended.
     """
     already = already or Already()
     conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)
-    for wave in range(plan.launches - already.complete_waves):
-        if not conductor.time_for_wave() or not conductor.cases:
+    if "memory" in plan.regimes and not already.samples:
+        conductor.memory_pass()
+    for _ in range(plan.launches - already.complete_waves):
+        if not conductor.time_for_wave() or not conductor.unfinished():
             break
-        conductor.wave(already.next_launch + wave)
+        conductor.wave()
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What launches and rounds of one case took."""
+
+    start_s: list[float] = field(default_factory=list)
+    round_s: list[float] = field(default_factory=list)
 
 
 class _Conductor:
@@ -104,42 +120,61 @@ class _Conductor:
         self._plan, self._artifacts, self._cache, self._logs = plan, artifacts, cache, logs
         self._sink, self._progress = sink, progress
         self._start_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
-        self._order = already.rounds
-        self._wave = already.next_launch
-        self._longest_wave_s = 0.0
+        self._order = max((r.order + 1 for samples in already.samples for r in samples.rounds), default=0)
+        self._wave = max((samples.launch + 1 for samples in already.samples), default=0)
+        self._wave_s: list[float] = []
+        self._spent = {case.id: _Spent() for case in plan.cases}
         self._failures = Counter(failure.case.id for failure in already.failures)
-        self.cases = [case for case in plan.cases if self._failures[case.id] < MOST_FAILURES]
-        self._succeeded: set[str] = set()
         self._failed_launches: set[tuple[str, int]] = set()
+        self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
+        for samples in already.samples:
+            for measured in samples.rounds:
+                self._note(samples.case, samples.launch, measured)
 
     def elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._start_ns) / 1e9
 
     def time_for_wave(self) -> bool:
-        """Say whether another wave like the longest so far ends within the budget."""
-        return self.elapsed_s() + self._longest_wave_s <= self._plan.budget_s
+        """Say whether another wave ends within the budget."""
+        return self.elapsed_s() + self._expected_wave_s() <= self._plan.budget_s
 
-    def wave(self, number: int) -> None:
+    def unfinished(self) -> list[Case]:
+        """Return the cases that need another wave and have not failed for good."""
+        return [case for case in unfinished(self._plan, self._round_logs) if not self._given_up(case)]
+
+    def wave(self) -> None:
+        """Start one launch of each unfinished case, let them take turns, end them."""
         began_s = self.elapsed_s()
-        self._wave = number
-        order = list(self.cases)
-        random.Random(f"{self._plan.seed}/start/{number}").shuffle(order)  # noqa: S311 - an order, not a secret
+        order = self.unfinished()
+        random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
         alive = max(1, int(available_memory_bytes() * 0.6 / WORKER_BYTES))
         for first in range(0, len(order), alive):
-            self._group(order[first : first + alive], number)
-        self._longest_wave_s = max(self._longest_wave_s, self.elapsed_s() - began_s)
+            self._group(order[first : first + alive], self._wave)
+        self._wave += 1
+        self._wave_s.append(self.elapsed_s() - began_s)
         self._sink.elapsed(self.elapsed_s())
+
+    def memory_pass(self) -> None:
+        """Open each case once, alone and untimed, for what it holds in memory."""
+        for case in self._plan.cases:
+            with self._workers([case], 0) as workers:
+                reply = self._ask_open(workers[case.id], 0, f"memory of {case.model} in {case.backend}")
+                if reply is not None:
+                    self._sink.memory(Memory(case=case, imported_bytes=reply.imported_bytes, peak_bytes=reply.peak_bytes))
 
     def _group(self, cases: Sequence[Case], launch: int) -> None:
         """Open one launch of each case, give each its rounds in turn, end them all."""
         with self._workers(cases, launch) as workers:
             opened = [case for case in cases if self._open(workers[case.id], launch)]
-            for index in range(self._plan.rounds_per_launch):
-                for case in order_of_pass(opened, launch * self._plan.rounds_per_launch + index, self._plan.seed):
+            wanted = {case.id: self._rounds_worth(case) for case in opened}
+            passes = max(wanted.values(), default=0)
+            for index in range(passes + ("cold" in self._plan.regimes)):
+                taking_part = [case for case in opened if index == passes or wanted[case.id] > index]
+                for case in order_of_pass(taking_part, launch * self._plan.rounds_per_launch + index, self._plan.seed):
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
                     self._tell(f"{case.model} in {case.backend}")
-                    self._rounds(workers[case.id], launch, index)
+                    self._rounds(workers[case.id], launch, index, "cold" if index == passes else "steady")
 
     @contextmanager
     def _workers(self, cases: Sequence[Case], launch: int) -> Iterator[dict[str, Worker]]:
@@ -154,39 +189,70 @@ class _Conductor:
                 worker.close()
 
     def _open(self, worker: Worker, launch: int) -> bool:
-        if self._over():
+        began_s = self.elapsed_s()
+        reply = self._ask_open(worker, launch, f"opening {worker.case.model} in {worker.case.backend}")
+        if reply is None:
             return False
-        case = worker.case
-        self._tell(f"opening {case.model} in {case.backend}")
-        request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
-        try:
-            reply = worker.open(request, self._plan.timeout_s)
-        except WorkerError as error:
-            self._fail(worker, launch, str(error))
-            return False
-        self._sink.launch(_launch(case, launch, reply))
+        self._spent[worker.case.id].start_s.append(self.elapsed_s() - began_s)
+        self._sink.launch(_launch(worker.case, launch, reply))
         return True
 
-    def _rounds(self, worker: Worker, launch: int, index: int) -> None:
+    def _ask_open(self, worker: Worker, launch: int, what: str) -> OpenReply | None:
+        """Open a case; None when the budget is spent, or it fails, which is reported."""
+        if self._over():
+            return None
+        case = worker.case
+        self._tell(what)
+        request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
+        try:
+            return worker.open(request, self._plan.timeout_s)
+        except WorkerError as error:
+            self._fail(worker, launch, str(error))
+            return None
+
+    def _rounds(self, worker: Worker, launch: int, index: int, regime: str) -> None:
         """Time one round; repeat it while it was disturbed, at most twice. All are kept."""
-        request = RoundRequest(settle=self._plan.settle, target_ms=self._plan.round_target_ms)
+        request = RoundRequest(
+            settle=self._plan.settle,
+            target_ms=self._plan.round_target_ms,
+            cold_samples=self._plan.cold_samples if regime == "cold" else 0,
+            evict_bytes=self._plan.evict_bytes,
+        )
         for _ in range(1 + MOST_REPEATS):
+            began_s = self.elapsed_s()
             try:
                 reply = worker.round(request, self._plan.timeout_s)
             except WorkerError as error:
                 self._fail(worker, launch, str(error))
                 return
-            measured = self._place(reply, index, worker.case)
+            measured = self._place(reply, index, regime, worker.case)
+            self._note(worker.case, launch, measured)
+            if regime == "steady":
+                self._spent[worker.case.id].round_s.append(self.elapsed_s() - began_s)
             self._sink.round(worker.case, launch, measured)
             self._sink.elapsed(self.elapsed_s())
             if not measured.disturbances or self._over():
                 break
-        self._succeeded.add(worker.case.id)
 
-    def _place(self, reply: RoundReply, index: int, case: Case) -> Round:
+    def _note(self, case: Case, launch: int, measured: Round) -> None:
+        """Remember a round for deciding where the time goes next."""
+        if measured.regime == "steady" and not measured.disturbances:
+            logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
+            logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
+
+    def _rounds_worth(self, case: Case) -> int:
+        """Return the rounds for a launch of a case: the plan's number, or with a target what its variances make best."""
+        default, spent = self._plan.rounds_per_launch, self._spent[case.id]
+        if self._plan.target_ci_pct is None or not spent.round_s:
+            return default
+        start_s, round_s = statistics.median(spent.start_s), statistics.median(spent.round_s)
+        return rounds_worth(self._round_logs[case.id], start_s, round_s, default)
+
+    def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
         measured = Round(
             index=index,
+            regime=regime,
             order=self._order,
             started_ns=reply.started_ns - self._start_ns,
             disturbances=disturbances(reply, case.threads),
@@ -200,40 +266,27 @@ class _Conductor:
         self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=worker.log_tail()))
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
-        if self._failures[case.id] >= MOST_FAILURES or case.id not in self._succeeded:
-            self.cases.remove(case)
+
+    def _given_up(self, case: Case) -> bool:
+        """A case is left out after two failures, or after one if it never gave a figure in this sitting."""
+        if any(failed == case.id for failed, _ in self._failed_launches) and not self._round_logs[case.id]:
+            return True
+        return self._failures[case.id] >= MOST_FAILURES
 
     def _over(self) -> bool:
         return self.elapsed_s() >= self._plan.budget_s
 
+    def _expected_wave_s(self) -> float:
+        """The longer of the last two waves: with a target, waves become shorter as cases finish."""
+        return max(self._wave_s[-2:], default=0.0)
+
     def _tell(self, what: str) -> None:
-        elapsed_s = self.elapsed_s()
-        waves = self._plan.launches
-        if self._longest_wave_s:
-            fit = int((self._plan.budget_s - elapsed_s) / self._longest_wave_s)
-            waves = min(waves, self._wave + 1 + fit)
-        left_s = max(0.0, self._plan.budget_s - elapsed_s)
-        if self._longest_wave_s:
-            left_s = min(left_s, (waves - self._wave) * self._longest_wave_s)
+        elapsed_s, wave_s = self.elapsed_s(), self._expected_wave_s()
+        waves, left_s = self._plan.launches, max(0.0, self._plan.budget_s - elapsed_s)
+        if wave_s:
+            waves = min(waves, self._wave + 1 + int(left_s / wave_s))
+            left_s = min(left_s, (waves - self._wave) * wave_s)
         self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
-
-
-def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
-    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
-
-    Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
-    """
-    limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
-    tick_limit_ns = max(limit_ns, 25_000_000)
-    found = {
-        "not settled": not reply.settled,
-        "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
-        "steal": reply.steal_ns > tick_limit_ns,
-        "throttled": (reply.throttled_ns or 0) > 0,
-        "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
-        "more threads than requested": reply.cpu_ns > 1.05 * threads * reply.wall_ns + 10_000_000,
-    }
-    return tuple(name for name, seen in found.items() if seen)
 
 
 def _launch(case: Case, launch: int, reply: OpenReply) -> Samples:

@@ -25,7 +25,7 @@ class Worker:
     """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
 
     def __init__(self, case: Case, log: Path) -> None:
-        """Start the interpreter; it imports no runtime until `open`. Raises OSError if the log cannot be written."""
+        """Start the interpreter; it imports no runtime until `open`. Raises WorkerError when the system refuses."""
         self.case = case
         self._log = log
         request_read, self._requests = os.pipe()
@@ -42,6 +42,10 @@ class Worker:
                     env=environment_of(case),
                     start_new_session=True,  # Ctrl-C is the parent's to handle
                 )
+        except OSError as error:
+            os.close(self._requests)
+            os.close(self._replies)
+            raise WorkerError(f"a worker with the log {log} could not be started: {error.strerror}.") from error
         finally:
             os.close(request_read)
             os.close(reply_write)
@@ -84,9 +88,10 @@ class Worker:
         except BrokenPipeError:
             raise WorkerError(self._epitaph()) from None
         reply = self._read(timeout_s)
-        self._signal(signal.SIGSTOP)
         if isinstance(reply, Failed):
+            self._epitaph()  # it ends by itself, once its log has the traceback
             raise WorkerError(reply.reason)
+        self._signal(signal.SIGSTOP)
         return reply
 
     def _read(self, timeout_s: float) -> Message:

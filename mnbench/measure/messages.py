@@ -23,8 +23,12 @@ class OpenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRequest:
+    """Time back-to-back inferences for `target_ms`; or, with `cold_samples`, so many, each after evicting the caches."""
+
     settle: SettleRule
     target_ms: float
+    cold_samples: int = 0
+    evict_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class OpenReply:
     import_ns: int
     load_ns: int
     first_ns: int
+    imported_bytes: int
+    peak_bytes: int
     max_abs_error: float | None
     max_rel_error: float | None
 

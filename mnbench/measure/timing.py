@@ -32,6 +32,17 @@ def time_for(
     return latencies_ns
 
 
+def time_cold(
+    run: Callable[[], None], evict: Callable[[], None], samples: int, now_ns: Clock = time.perf_counter_ns
+) -> list[int]:
+    """Return the latencies in nanoseconds of inferences that each follow a call of `evict`, which is not timed."""
+    latencies_ns: list[int] = []
+    for _ in range(samples):
+        evict()
+        latencies_ns += time_for(run, 0, now_ns, most=1)
+    return latencies_ns
+
+
 def settle(
     run: Callable[[], None], rule: SettleRule, now_ns: Clock = time.perf_counter_ns, most: int = MOST_INFERENCES
 ) -> tuple[list[int], bool]:

@@ -6,13 +6,11 @@ launch's log. The runtime is imported only after the process is pinned and its e
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,14 +23,14 @@ from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from mnbench.measure.planted import SlowedSession, planted_pct
+from mnbench.processes import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one launch until the parent closes the pipe. Returns the exit code."""
     fd_in, fd_out = (int(text) for text in (arguments or sys.argv[1:]))
-    _die_with_parent()
+    die_with_parent()
     with os.fdopen(fd_in, "rb") as requests, os.fdopen(fd_out, "wb") as replies:
         try:
             _serve(requests, replies)
@@ -81,11 +79,15 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     feed = Feed.load(Path(request.cache) / request.artifact.feed_path) if request.artifact else None
     before_import_ns = time.perf_counter_ns()
     backend.load_runtime()
+    imported_bytes = resident_bytes("VmRSS")
     before_open_ns = time.perf_counter_ns()
-    session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
+    session: Session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
     opened_ns = time.perf_counter_ns()
+    if pct := planted_pct(case.variant):
+        session = SlowedSession(session, pct)
     session.run()
     ran_ns = time.perf_counter_ns()
+    peak_bytes = resident_bytes("VmHWM")
     pin(request.cpus)  # a runtime may have narrowed the mask while it opened the model
     check_affinity(request.cpus)
     effective = {**session.effective(), "affinity": ",".join(map(str, sorted(os.sched_getaffinity(0))))}
@@ -98,17 +100,25 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
         import_ns=before_open_ns - before_import_ns,
         load_ns=opened_ns - before_open_ns,
         first_ns=ran_ns - opened_ns,
+        imported_bytes=imported_bytes,
+        peak_bytes=peak_bytes,
         max_abs_error=max_abs,
         max_rel_error=max_rel,
     )
 
 
 def measure_round(session: Session, request: RoundRequest, reader: CounterReader, idle_cpu_ns: int) -> RoundReply:
-    """Let the transient pass, then time back-to-back inferences for the target duration."""
+    """Let the transient pass, then time back-to-back inferences for the target duration; or time cold ones."""
     started_ns = time.perf_counter_ns()
-    settle_ns, settled = timing.settle(session.run, request.settle)
-    before = reader.read()
-    latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6))
+    if request.cold_samples:
+        evict = evictor(request.evict_bytes)
+        settle_ns: list[int] = []
+        settled, before = True, reader.read()
+        latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
+    else:
+        settle_ns, settled = timing.settle(session.run, request.settle)
+        before = reader.read()
+        latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6))
     seen = reader.read().since(before)
     return RoundReply(
         started_ns=started_ns,
@@ -126,6 +136,24 @@ def measure_round(session: Session, request: RoundRequest, reader: CounterReader
         pressure_us=seen.pressure_us,
         throttled_ns=seen.throttled_ns,
     )
+
+
+def evictor(size_bytes: int) -> Callable[[], None]:
+    """Return a function that reads and writes `size_bytes` of memory, so that little of anything else is left in the caches."""
+    block = np.ones(max(1, size_bytes // 8), np.float64)
+
+    def evict() -> None:
+        np.add(block, 1.0, out=block)
+
+    return evict
+
+
+def resident_bytes(field: str) -> int:
+    """Return a size of this process from /proc/self/status: VmRSS now, VmHWM at its peak. 0 where the kernel is silent."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def pin(cpus: Iterable[int]) -> None:
@@ -168,11 +196,6 @@ def compare_outputs(
 def _say(replies: BinaryIO, message: messages.Message) -> None:
     replies.write(messages.encode(message))
     replies.flush()
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the parent ends, even while it is stopped between its turns."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

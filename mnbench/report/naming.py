@@ -38,7 +38,7 @@ def short_names(models: Sequence[str]) -> ShortNames:
 
 def conditions(run: Run) -> str:
     """Return the sentence part that says where and how the run was measured: CPU, threads, batch, precision."""
-    cases = networks(run)
+    cases = networks(run) or list(run.plan.cases)
     return " · ".join(
         (
             run.environment.cpu_model,

@@ -105,7 +105,7 @@ def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
     marks = [bound for group in groups for m in group.measured.values() for bound in (m.value, m.low, m.high) if bound]
     papers = [group.paper for group in groups if group.paper is not None]
     set_positive_scale(axes, [*marks, *papers, 1.0])
-    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_ylim(max(len(groups), 1) - 0.5, -0.5)
     axes.set_yticks(range(len(groups)), [canvas.literal(names[group.model]) for group in groups])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("latency over that of the baseline (ratio, no unit; below 1 is faster)", fontsize=9)

@@ -42,7 +42,7 @@ class Standing(Protocol):
 @contextmanager
 def listener(*, quiet: bool) -> Iterator[ProgressView]:
     """Yield a bar when standard error is a terminal, else a view that says nothing."""
-    view: ProgressView = Silent() if quiet or not sys.stderr.isatty() else Bar()
+    view: ProgressView = Silent() if quiet or sys.stderr is None or not sys.stderr.isatty() else Bar()
     try:
         yield view
     finally:

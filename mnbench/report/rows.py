@@ -53,6 +53,20 @@ class SummaryRow:
     effective_threads: str | None
     effective_precision: str | None
     max_abs_error: float | None
+    cold_median_ms: float | None
+    """Latency after the caches served something else (`evict_bytes` in run.json)."""
+    cold_ci_low_ms: float | None
+    cold_ci_high_ms: float | None
+    first_median_ms: float | None
+    """Latency of the very first inference of a process."""
+    first_ci_low_ms: float | None
+    first_ci_high_ms: float | None
+    load_median_ms: float | None
+    """From the file on disk to a session that can run."""
+    load_ci_low_ms: float | None
+    load_ci_high_ms: float | None
+    peak_memory_mib: float | None
+    """Peak resident size above that of the imported runtime."""
     caveats: str | None
     """Codes, joined by `;`."""
 
@@ -146,8 +160,22 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         effective_threads=_effective(run, case, "threads"),
         effective_precision=_effective(run, case, "precision"),
         max_abs_error=max(errors) if errors else None,
+        **_regimes(result),
         caveats=";".join(_caveat_codes(run, analysis, case, result)) or None,
     )
+
+
+def _regimes(result: CaseResult | None) -> dict[str, float | None]:
+    """Return the columns of the regimes beside steady."""
+    cells: dict[str, float | None] = {}
+    for name in ("cold", "first", "load"):
+        estimate = finite(getattr(result, f"{name}_ns")) if result else None
+        cells[f"{name}_median_ms"] = _ms(estimate.value if estimate else None)
+        cells[f"{name}_ci_low_ms"] = _ms(estimate.low if estimate else None)
+        cells[f"{name}_ci_high_ms"] = _ms(estimate.high if estimate else None)
+    memory = result.memory_bytes if result else None
+    cells["peak_memory_mib"] = None if memory is None else round(memory / (1 << 20), 1)
+    return cells
 
 
 def _against_baseline(

@@ -22,6 +22,8 @@ from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
+LOG_LINES = 5
+"""Of the end of a failed worker's log; the page and the JSON have more."""
 Interval = Callable[[float | None, float | None, float | None], str]
 
 
@@ -44,6 +46,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
         console.print(table)
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
+    _print_regimes(rows, names, run, console)
     _print_caveats(analysis, console)
     _print_failures(run, console)
 
@@ -140,6 +143,27 @@ def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> N
     console.print(table)
 
 
+def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
+    """Print the figures that are no steady latencies, as far as there are any, in a table of their own."""
+    columns = [
+        Column(heading="cold ms", cell=lambda row: plus_minus(row.cold_median_ms, row.cold_ci_low_ms, row.cold_ci_high_ms)),
+        Column(heading="first ms", cell=lambda row: plus_minus(row.first_median_ms, row.first_ci_low_ms, row.first_ci_high_ms)),
+        Column(heading="load ms", cell=lambda row: plus_minus(row.load_median_ms, row.load_ci_low_ms, row.load_ci_high_ms)),
+        Column(heading="memory MiB", cell=lambda row: plain(row.peak_memory_mib, 0)),
+    ]
+    filled = [column for column in columns if any(column.cell(row) != DASH for row in rows)]
+    if not filled:
+        return
+    network = Column(heading="network", cell=lambda row: row.model, align="left")
+    backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
+    console.print()
+    console.print(Text("Other regimes", style="bold"))
+    console.print(_table(rows, [network, backend, *filled]))
+    if filled[0] is columns[0]:
+        size = f"{run.plan.evict_bytes >> 20} MiB"
+        console.print(Text(f"Cold: each inference after {size} of other memory was read and written.", style="dim"))
+
+
 def _print_caveats(analysis: Analysis, console: Console) -> None:
     if not analysis.caveats:
         return
@@ -157,3 +181,5 @@ def _print_failures(run: Run, console: Console) -> None:
     console.print(Text("Failures", style="bold"))
     for failure in run.failures:
         console.print(Text.assemble("  ", (failure.case.id, "red"), f", launch {failure.launch + 1}: {failure.reason}"))
+        for line in failure.log_tail.splitlines()[-LOG_LINES:]:
+            console.print(Text(f"    {line}", style="dim"))

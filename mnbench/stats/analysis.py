@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from mnbench.records import Analysis, Case, CaseResult, Caveat, Comparison, Estimate, Plan, Run, Samples, Verdict
+from mnbench.records import Analysis, Case, CaseResult, Caveat, Comparison, Estimate, Plan, Round, Run, Samples, Verdict
 from mnbench.stats.intervals import geometric_mean, holm, percentile, t_test_p
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
 RATIO_METHOD = "paired launches, Student t on log ratios"
+COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
+ONCE_METHOD = "geometric mean over launches, Student t on logs"
 FEW_LAUNCHES = 3
 
 LaunchLogs = Mapping[int, float]
@@ -30,13 +32,10 @@ def analyse(run: Run) -> Analysis:
     plan = run.plan
     launches = _by_case(run.samples)
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
-    to_baseline = [(case, base) for case in plan.cases if (base := baseline_of(case, plan)) and base != case]
-    to_backend = list(_backend_pairs(plan.cases))
+    to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
     compared = compare_pairs([*to_baseline, *to_backend], logs, plan)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
-    results = tuple(
-        _result(case, launches.get(case.id, ()), logs[case.id], by_case.get(case.id), plan.level) for case in plan.cases
-    )
+    results = tuple(_result(case, launches.get(case.id, ()), logs[case.id], by_case.get(case.id), run) for case in plan.cases)
     return Analysis(
         results=results,
         between_backends=tuple(compared[len(to_baseline) :]),
@@ -44,14 +43,24 @@ def analyse(run: Run) -> Analysis:
     )
 
 
-def launch_logs(launches: Iterable[Samples]) -> dict[int, float]:
+def pairs_of(plan: Plan) -> list[tuple[Case, Case]]:
+    """Return every (case, baseline) that is compared: networks within a backend, then backends within a network."""
+    return [*_baseline_pairs(plan), *_backend_pairs(plan)]
+
+
+def usable_rounds(samples: Samples, regime: str = "steady") -> list[Round]:
+    """Return the undisturbed rounds of one regime of a launch."""
+    return [r for r in samples.rounds if r.regime == regime and not r.disturbances and r.latencies_ns]
+
+
+def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int, float]:
     """Return log(latency) per launch: the mean over its undisturbed rounds of the log of the round's median.
 
     A launch without an undisturbed round is left out.
     """
     logs: dict[int, float] = {}
     for samples in launches:
-        medians = [statistics.median(r.latencies_ns) for r in samples.rounds if not r.disturbances and r.latencies_ns]
+        medians = [statistics.median(r.latencies_ns) for r in usable_rounds(samples, regime)]
         if medians:
             logs[samples.launch] = statistics.fmean(math.log(max(median, 1.0)) for median in medians)
     return logs
@@ -100,35 +109,44 @@ def _by_case(samples: Iterable[Samples]) -> dict[str, list[Samples]]:
     return grouped
 
 
-def _backend_pairs(cases: Sequence[Case]) -> Iterable[tuple[Case, Case]]:
+def _baseline_pairs(plan: Plan) -> list[tuple[Case, Case]]:
+    return [(case, base) for case in plan.cases if (base := baseline_of(case, plan)) and base != case]
+
+
+def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
     """Pair each case with the same network in the first backend named that runs it under the same conditions."""
     first: dict[Case, Case] = {}
-    for case in cases:
-        key = replace(case, backend="")
-        if key in first:
-            yield case, first[key]
-        else:
-            first[key] = case
+    for case in plan.cases:
+        first.setdefault(replace(case, backend=""), case)
+    return [(case, base) for case in plan.cases if (base := first[replace(case, backend="")]) != case]
 
 
 def _differences(case: LaunchLogs, baseline: LaunchLogs) -> list[float]:
     return [case[launch] - baseline[launch] for launch in sorted(case.keys() & baseline.keys())]
 
 
-def _result(
-    case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseline: Comparison | None, level: float
-) -> CaseResult:
-    rounds = [r for samples in launches for r in samples.rounds if not r.disturbances]
-    pooled = [float(latency) for r in rounds for latency in r.latencies_ns]
+def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseline: Comparison | None, run: Run) -> CaseResult:
+    plan = run.plan
+    pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
+    memory = next((memory for memory in run.memory if memory.case == case), None)
     return CaseResult(
         case=case,
-        latency_ns=geometric_mean(list(logs.values()), level, LATENCY_METHOD),
+        latency_ns=geometric_mean(list(logs.values()), plan.level, LATENCY_METHOD),
         p90_ns=percentile(pooled, 90.0),
         p99_ns=percentile(pooled, 99.0),
         launches=len(logs),
         samples=len(pooled),
         vs_baseline=vs_baseline,
+        cold_ns=geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD),
+        first_ns=_of_launches([s.first_ns for s in launches], plan) if "first" in plan.regimes else None,
+        load_ns=_of_launches([s.load_ns for s in launches], plan) if "load" in plan.regimes else None,
+        memory_bytes=memory.above_runtime_bytes if memory else None,
     )
+
+
+def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
+    """Estimate what happens once in a launch."""
+    return geometric_mean([math.log(max(1, time_ns)) for time_ns in times_ns], plan.level, ONCE_METHOD)
 
 
 def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]]) -> Iterable[Caveat]:

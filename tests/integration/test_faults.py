@@ -74,6 +74,12 @@ def test_the_log_of_a_crashed_worker_is_kept_and_its_tail_reported(tmp_path):
     assert any("crashing" in path.name for path in (tmp_path / "logs").iterdir())
 
 
+def test_the_traceback_of_a_worker_that_raises_is_in_its_log(tmp_path):
+    tail = measure(tmp_path, "raising").failures[0].log_tail
+    assert tail.endswith("ValueError: the kernel is not implemented")
+    assert "Traceback" in tail or "in _raise" in tail
+
+
 def test_a_case_that_never_gave_a_figure_is_not_tried_again(tmp_path):
     assert len(measure(tmp_path, "crashing", launches=4).failures) == 1
 

@@ -133,4 +133,4 @@ def test_reading_the_catalog_imports_neither_torch_nor_pandas() -> None:
 
 
 def test_the_suites_are_the_documented_ones() -> None:
-    assert catalog.suites() == tuple(SUITES) == ("v2-table", "v1-grid", "v2-grid")
+    assert catalog.suites() == (*SUITES, "v1-operators") == ("v2-table", "v1-grid", "v2-grid", "v1-operators")

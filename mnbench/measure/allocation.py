@@ -1,0 +1,74 @@
+"""Where the time goes next: which cases need another wave, and how many rounds a launch of each is worth.
+
+Decisions look at the width of intervals, never at significance: stopping when a difference "shows" would find differences that
+are not there.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from mnbench.records import Case, Plan
+from mnbench.stats.analysis import pairs_of
+from mnbench.stats.intervals import geometric_mean
+
+RoundLogs = Mapping[int, Sequence[float]]
+"""By launch: log of the median latency of each usable round."""
+
+FEWEST_LAUNCHES = 5
+"""No case stops earlier, however narrow its interval: the width of an interval over three launches is itself a matter of luck,
+and stopping at lucky ones makes intervals cover less than they say."""
+MOST_ROUNDS = 8
+
+
+def unfinished(plan: Plan, rounds: Mapping[str, RoundLogs]) -> list[Case]:
+    """Return the cases that need another wave: all of them, unless `plan.target_ci_pct` is set.
+
+    With a target, a case is needed as long as a ratio it takes part in (or, without any ratio, its latency) rests on too few
+    launches or has an interval of more than ± the target. `rounds` maps case ids.
+    """
+    if plan.target_ci_pct is None:
+        return list(plan.cases)
+    logs = {case.id: launch_means(rounds.get(case.id, {})) for case in plan.cases}
+    needed: set[Case] = set()
+    paired: set[Case] = set()
+    for case, baseline in pairs_of(plan):
+        paired |= {case, baseline}
+        common = sorted(logs[case.id].keys() & logs[baseline.id].keys())
+        if _too_wide([logs[case.id][n] - logs[baseline.id][n] for n in common], plan):
+            needed |= {case, baseline}
+    alone = [case for case in plan.cases if case not in paired]
+    needed |= {case for case in alone if _too_wide(list(logs[case.id].values()), plan)}
+    return [case for case in plan.cases if case in needed]
+
+
+def rounds_worth(rounds: RoundLogs, start_s: float, round_s: float, default: int) -> int:
+    """Return how many rounds a launch of one case is worth: sqrt(start / round · round variance / launch variance).
+
+    That minimises the variance of the mean for a given time (Kalibera & Jones 2013, section 6): many rounds where rounds differ
+    and starting is dear, one where launches differ. `default` until five launches of two rounds or more say something.
+    """
+    repeated = [list(logs) for logs in rounds.values() if len(logs) > 1]
+    if len(repeated) < FEWEST_LAUNCHES or round_s <= 0:
+        return default
+    round_variance = statistics.fmean(statistics.variance(logs) for logs in repeated)
+    size = statistics.fmean(len(logs) for logs in repeated)
+    launch_variance = statistics.variance([statistics.fmean(logs) for logs in repeated]) - round_variance / size
+    if launch_variance <= 0:
+        return MOST_ROUNDS
+    best = math.sqrt(start_s / round_s * round_variance / launch_variance)
+    return min(MOST_ROUNDS, max(1, round(best)))
+
+
+def launch_means(rounds: RoundLogs) -> dict[int, float]:
+    """Return the mean of each launch's round logs; launches without a usable round are left out."""
+    return {launch: statistics.fmean(logs) for launch, logs in rounds.items() if logs}
+
+
+def _too_wide(logs: Sequence[float], plan: Plan) -> bool:
+    estimate = geometric_mean(logs, plan.level, "")
+    if estimate is None or len(logs) < FEWEST_LAUNCHES or plan.target_ci_pct is None:
+        return True
+    return estimate.half_width_pct > plan.target_ci_pct

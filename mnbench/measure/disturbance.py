@@ -1,0 +1,23 @@
+"""Which rounds are not to be used, and why: judged from what the kernel counted meanwhile."""
+
+from __future__ import annotations
+
+from mnbench.measure.messages import RoundReply
+
+
+def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
+    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
+
+    Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
+    """
+    limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
+    tick_limit_ns = max(limit_ns, 25_000_000)
+    found = {
+        "not settled": not reply.settled,
+        "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
+        "steal": reply.steal_ns > tick_limit_ns,
+        "throttled": (reply.throttled_ns or 0) > 0,
+        "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
+        "more threads than requested": reply.cpu_ns > 1.05 * threads * reply.wall_ns + 10_000_000,
+    }
+    return tuple(name for name, seen in found.items() if seen)

@@ -1,0 +1,50 @@
+"""A self-test's result as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mnbench.stats.selftest import Power, Rate
+
+
+class Judged(Protocol):
+    """A self-test's result, as far as it is shown."""
+
+    @property
+    def powers(self) -> Sequence[Power]: ...
+
+    @property
+    def floor_ns(self) -> float | None: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+
+def render(judged: Judged, console: Console) -> None:
+    """Print false positives and what was found, per method and number of launches; intervals are Wilson's, at 95 %."""
+    planted = list(dict.fromkeys(pct for power in judged.powers for pct in power.found))
+    table = Table(box=box.SIMPLE_HEAD, title="Identical work called different, and planted slow-downs found")
+    for name in ("method", "launches", "seconds", "false positives", *(f"+{pct} %" for pct in planted)):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for power in judged.powers:
+        found = (_share(power.found.get(pct)) for pct in planted)
+        table.add_row(power.method, str(power.launches), f"{power.seconds:.1f}", _with_interval(power.false_positives), *found)
+    console.print(table)
+    if judged.floor_ns is not None:
+        console.print(f"The harness itself takes {judged.floor_ns:.0f} ns an inference.")
+    console.print(judged.sentence)
+
+
+def _share(rate: Rate | None) -> str:
+    return "–" if rate is None or not rate.trials else f"{rate.hits}/{rate.trials}"
+
+
+def _with_interval(rate: Rate) -> str:
+    if not rate.trials:
+        return "–"
+    return f"{100 * rate.share:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}] of {rate.trials}"

@@ -1,0 +1,77 @@
+"""`mnbench selftest`: on this machine, how often is the method wrong, and how small a difference does it find?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from mnbench import catalog, store
+from mnbench.compare import DEFAULT_BASELINE, Listener, Request, execute, plan
+from mnbench.files import write_atomically
+from mnbench.measure.planted import planted_pct
+from mnbench.records import Plan, Run
+from mnbench.stats.analysis import analyse
+from mnbench.stats.selftest import Power, evaluate
+
+COPIES = ("copy1", "copy2", "copy3", "copy4")
+PLANTED = ("slow1", "slow2", "slow3", "slow5")
+QUICK = ("copy1", "copy2", "slow3", "slow5")
+BUDGET_S = 285.0
+QUICK_BUDGET_S = 55.0
+"""With the cache full, the whole command stays within 5 minutes, or 60 seconds with --quick."""
+RESULT_FILE = "selftest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """What a self-test found."""
+
+    run_id: str
+    powers: tuple[Power, ...]
+    floor_ns: float | None
+    """What the null session is timed at: the clock and an empty call."""
+    sentence: str
+
+
+def make_plan(request: Request, *, quick: bool) -> Plan:
+    """Return a plan of copies and planted slow-downs of each network in each backend. Raises as `compare.plan` does."""
+    models = request.models or (catalog.card(DEFAULT_BASELINE).name,)
+    base = plan(replace(request, models=models, budget_s=QUICK_BUDGET_S if quick else BUDGET_S))
+    variants = QUICK if quick else (*COPIES, *PLANTED)
+    cases = tuple(
+        case if case.backend == "null" else replace(case, variant=variant)
+        for case in base.cases
+        for variant in (variants if case.backend != "null" else ("",))
+    )
+    return replace(base, cases=cases, launches=500, rounds_per_launch=1, round_target_ms=250.0)
+
+
+def run(request: Request, listener: Listener, *, quick: bool = False) -> Path:
+    """Measure, judge and store; return the run directory. Raises as `compare.run` does."""
+    directory = execute(make_plan(request, quick=quick), request, listener)
+    judged = judge(store.load(directory))
+    write_atomically(directory / RESULT_FILE, msgspec.json.format(msgspec.json.encode(judged), indent=1) + b"\n")
+    return directory
+
+
+def judge(run: Run) -> SelfTest:
+    """Return what the raw samples of a self-test's run say. Pure."""
+    planted = {case.id: planted_pct(case.variant) for case in run.plan.cases}
+    powers = tuple(evaluate(run, planted))
+    null = next((r.latency_ns for r in analyse(run).results if r.case.backend == "null"), None)
+    return SelfTest(run_id=run.id, powers=powers, floor_ns=null.value if null else None, sentence=sentence(powers))
+
+
+def sentence(powers: tuple[Power, ...]) -> str:
+    """Say in one sentence what this machine resolves: the smallest difference found, in the shortest time for it."""
+    resolved = [
+        (power.smallest_found_pct, power.seconds)
+        for power in powers
+        if power.launches > 1 and power.smallest_found_pct is not None
+    ]
+    if not resolved:
+        return "On this machine no planted difference was found in 90 % of trials: it is too noisy, or the test too short."
+    pct, seconds = min(resolved)
+    return f"On this machine a difference of {pct:g} % is resolved in {seconds:.0f} s."

@@ -1,0 +1,52 @@
+"""Tables that only grow: a kill leaves at most one incomplete entry at their end, and readers see what is complete."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mnbench.errors import StoreError
+
+
+def line(values: Iterable[object]) -> bytes:
+    """Return one line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode()
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file. Raises OSError."""
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def complete_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file up to its last line end; nothing if the file does not exist.
+
+    Raises ValueError or csv.Error for a damaged one.
+    """
+    data = path.read_bytes() if path.is_file() else b""
+    return list(csv.DictReader(io.StringIO(data[: data.rfind(b"\n") + 1].decode())))
+
+
+def complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield each complete gzip member of a file, decompressed, with the offset where it ends.
+
+    Raises StoreError for a member that is not cut off but damaged.
+    """
+    data = memoryview(path.read_bytes() if path.is_file() else b"")
+    offset = 0
+    while offset < len(data):
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            member = inflater.decompress(data[offset:])
+        except zlib.error as error:
+            raise StoreError(f"{path} is damaged at byte {offset}: {error}.") from error
+        if not inflater.eof:
+            return
+        offset = len(data) - len(inflater.unused_data)
+        yield member, offset

@@ -1,0 +1,122 @@
+"""What a clumsy user types: one clear sentence, exit code 2, nothing on standard output, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mnbench import __version__
+from tests.integration.command import SMALLEST, environment, mnbench
+
+MISTAKES = {
+    "no command": ([], "the following arguments are required: COMMAND"),
+    "command": (["comapre"], "did you mean 'compare'?"),
+    "option": (["compare", "--bakends", "ort"], "unrecognized arguments: --bakends ort; did you mean '--backends'?"),
+    "model": (["compare", "--models", "mobilnet_v2_1.0_224"], "did you mean 'mobilenet_v2_1.0_224'?"),
+    "backend": (["compare", "--backends", "opnvino"], "unknown backend 'opnvino'; did you mean 'openvino'?"),
+    "suite": (["compare", "--suite", "v2-tabel"], "unknown suite 'v2-tabel'; did you mean 'v2-table'?"),
+    "list": (["list", "modles"], "unknown list 'modles'; did you mean 'models'?"),
+    "run": (["report", "nonesuch", "--out", "nowhere"], "unknown run 'nonesuch'. Known: none."),
+    "run's path": (["report", "no/such"], "there is no run directory no/such."),
+    "resumed run": (["compare", "--resume", "nonesuch", "--out", "nowhere"], "unknown run 'nonesuch'"),
+    "option beside --resume": (["compare", "--resume", "x", "--seed", "3"], "--seed cannot be changed by --resume"),
+    "CPU": (["compare", "--cpus", "4000"], "CPU 4000 is not one this process may use; --cpus can name"),
+    "CPU list": (["compare", "--cpus", "two"], "'two' is not a list of CPUs; write it as 0, 0,2 or 1-3."),
+    "empty CPU list": (["compare", "--cpus", ""], "'' is not a list of CPUs"),
+    "CPU range": (["compare", "--cpus", "3-1"], "write the smaller number first"),
+    "huge CPU": (["compare", "--cpus", "9" * 30], "the largest number is 8191"),
+    "missing package": (["compare", "--backends", "uninstalled"], "needs the package nowhere: pip install nowhere."),
+    "broken package": (["compare", "--backends", "unloadable"], "cannot be loaded: ModuleNotFoundError"),
+    "precision": (["compare", "--precision", "fp23"], "cannot run precision 'fp23'; it can run fp32"),
+    "many threads": (["compare", "--threads", "4000"], "4000 threads were asked for, but this process may use"),
+    "no threads": (["compare", "--threads", "0"], "--threads must be 1 or more, not 0."),
+    "no images": (["compare", "--batch", "0"], "--batch must be between 1 and 1024, not 0."),
+    "many images": (["compare", "--batch", "9" * 30], "--batch must be between 1 and 1024"),
+    "not a number": (["compare", "--batch", "two"], "invalid int value: 'two'"),
+    "no launches": (["compare", "--launches", "-1"], "--launches must be 1 or more, not -1."),
+    "negative seed": (["compare", "--seed", "-1"], "--seed must be between 0 and 4294967295, not -1."),
+    "budget nan": (["compare", "--budget", "nan"], "--budget must be between 1 second and a week, not nan s."),
+    "budget inf": (["compare", "--budget", "inf"], "not inf s."),
+    "budget negative": (["compare", "--budget", "-5"], "not -5 s."),
+    "time-out nan": (["compare", "--timeout", "nan"], "--timeout must be between 1 second and a day, not nan s."),
+    "baseline": (["compare", "--baseline", "mobilenet_v2_1.0_22"], "did you mean 'mobilenet_v2_1.0_224'?"),
+    "baseline elsewhere": (["compare", "--baseline", SMALLEST], "is not among the models to measure"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_gets_one_sentence_and_exit_code_2(tmp_path, arguments, sentence):
+    done = mnbench(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.startswith("mnbench: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [("a_file", "File exists"), ("a_file/below", "Not a directory"), ("/proc/x", "No such file or directory")],
+)
+def test_an_out_that_cannot_be_written_is_refused_before_any_work(tmp_path, out, reason):
+    (tmp_path / "a_file").touch()
+    done = mnbench("compare", "--backends", "null", "--out", out, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"mnbench: --out {out} cannot be written: {reason}. Nothing was measured.\n")
+
+
+def test_a_cache_that_cannot_be_written_is_refused_and_leaves_no_run(tmp_path):
+    (tmp_path / "a_file").touch()
+    done = mnbench("compare", "--models", SMALLEST, "--cache", "a_file/x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the cache a_file/x cannot be written: Not a directory; name another with --cache." in done.stderr
+    assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_a_reader_that_stops_reading_is_no_error(form):
+    command = [sys.executable, "-m", "mnbench", "list", "backends", *form]
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # `| head`, gone before the first line
+    try:
+        done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False)
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_a_full_standard_output_is_a_sentence(form):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-m", "mnbench", "list", "backends", *form]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, b"mnbench: the system refused: [Errno 28] No space left on device.\n")
+
+
+def test_a_terminal_without_the_characters_gets_their_numbers():
+    done = mnbench("list", "models", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "3\\xd7224\\xd7224" in done.stdout
+
+
+def test_the_version_is_told():
+    assert mnbench("--version").stdout == f"mnbench {__version__}\n"
+
+
+def test_backends_are_listed_though_another_packages_cannot_be_loaded():
+    rows = {row["backend"]: row for row in json.loads(mnbench("list", "backends", "--json").stdout)}
+    assert {"ort", "openvino", "torch", "null", "uninstalled"} < set(rows)
+    assert "cannot be loaded" in rows["unloadable"]["missing"]
+
+
+def test_the_command_line_loads_no_runtime_and_not_even_numpy():
+    heavy = "{'torch', 'onnxruntime', 'openvino', 'onnx', 'numpy', 'scipy', 'matplotlib', 'rich'}"
+    code = f"import sys, mnbench.cli; print(sorted(set(sys.modules) & {heavy}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"

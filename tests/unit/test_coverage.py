@@ -1,0 +1,72 @@
+"""Does a 95 % interval hold the truth 95 times in 100, whatever the machine does? A simulator knows the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnbench.stats.analysis import compare_pairs
+from mnbench.stats.intervals import geometric_mean
+from tests.conftest import a_case, a_plan
+from tests.simulator import MODELS, Noise, simulate
+
+CASES = [a_case(f"network {number}") for number in range(2)]
+TRIALS = 2000
+
+
+@pytest.mark.parametrize("launches", [3, 5, 10])
+@pytest.mark.parametrize("noise", MODELS, ids=lambda noise: noise.name.replace(" ", "-"))
+def test_a_ratios_interval_covers_the_truth_as_often_as_it_says(noise: Noise, launches: int):
+    medians = simulate(noise, 2, launches=launches, trials=TRIALS, seed=launches)
+    assert 0.93 <= coverage(medians) <= 0.98
+
+
+def test_identical_cases_are_called_different_in_at_most_five_of_a_hundred_runs_in_spite_of_many_comparisons():
+    noise = next(model for model in MODELS if model.name == "everything")
+    cases = [a_case(f"network {number}") for number in range(12)]
+    plan = a_plan(*cases)
+    wrong = 0
+    for trial in range(300):
+        (medians,) = simulate(noise, len(cases), launches=5, seed=trial)
+        logs = {case.id: dict(enumerate(medians[..., n].mean(axis=1))) for n, case in enumerate(cases)}
+        found = compare_pairs([(case, cases[0]) for case in cases[1:]], logs, plan)
+        wrong += any(comparison.verdict in ("faster", "slower") for comparison in found)
+    assert wrong / 300 <= 0.05
+
+
+def test_pooling_samples_would_not_cover():
+    """The reason for all this: the usual interval, over samples, holds the truth far too seldom."""
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(500):
+        logs = [generator.normal(0, 0.015) + generator.normal(0, 0.01, 300) for _ in range(2)]
+        difference = logs[0].mean() - logs[1].mean()
+        reach = 1.96 * np.sqrt(logs[0].var() / 300 + logs[1].var() / 300)
+        hits += abs(difference) <= reach
+    assert hits / 500 < 0.2
+
+
+def test_stopping_when_an_interval_is_narrow_enough_keeps_what_it_says():
+    """`--target-ci` looks again after every wave; the interval it stops at must still cover."""
+    noise = next(model for model in MODELS if model.name == "wandering speed")
+    medians = simulate(noise, 2, launches=30, trials=TRIALS, seed=7)
+    hits = 0
+    for logs in medians.mean(axis=2):
+        differences = logs[:, 0] - logs[:, 1]
+        for n in range(5, 31):
+            estimate = geometric_mean(list(differences[:n]), 0.95, "")
+            if estimate.half_width_pct <= 1.0:
+                break
+        hits += estimate.low <= 1.0 <= estimate.high
+    assert hits / TRIALS >= 0.93
+
+
+def coverage(medians: np.ndarray) -> float:
+    """Return how often the interval of the ratio of the first two cases holds 1, through the code that reports use."""
+    hits = 0
+    plan = a_plan(*CASES)
+    for trial in medians.mean(axis=2):
+        logs = {case.id: dict(enumerate(trial[:, n])) for n, case in enumerate(CASES)}
+        (comparison,) = compare_pairs([(CASES[0], CASES[1])], logs, plan)
+        hits += comparison.ratio is not None and comparison.ratio.low <= 1.0 <= comparison.ratio.high
+    return hits / len(medians)

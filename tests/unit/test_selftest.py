@@ -1,0 +1,121 @@
+"""Oracles: scipy's rank test and binomial interval, and launches whose difference is known."""
+
+import numpy as np
+import pytest
+from scipy import stats as oracle
+
+from mnbench.errors import UsageError
+from mnbench.measure.planted import SlowedSession, planted_pct
+from mnbench.selftest import sentence
+from mnbench.stats.selftest import Power, evaluate, rank_test_p, wilson
+from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+
+
+def copies(*variants):
+    return [a_case(variant=variant) for variant in variants]
+
+
+def a_selftest(cases, waves, latency_ns):
+    """A run in which `latency_ns(case, wave)` gives the latency of each launch."""
+    launches = (a_launch(case, wave, a_round([int(latency_ns(case, wave))] * 30)) for wave in range(waves) for case in cases)
+    return a_run(a_plan(*cases), *launches, measuring_s=60.0)
+
+
+def judged(waves, launch_sd, cases, seed=0):
+    generator = np.random.default_rng(seed)
+    planted = {case.id: planted_pct(case.variant) for case in cases}
+
+    def latency_ns(case, wave):
+        return 5e6 * (1 + planted[case.id] / 100) * np.exp(generator.normal(0, launch_sd))
+
+    return evaluate(a_selftest(cases, waves, latency_ns), planted)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 20), (3, 60), (20, 20), (1, 1)])
+def test_a_rate_has_wilsons_interval(hits, trials):
+    theirs = oracle.binomtest(hits, trials).proportion_ci(method="wilson")
+    ours = wilson(hits, trials)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_a_rate_without_trials_says_nothing():
+    assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)
+
+
+def test_the_rank_test_is_scipys():
+    generator = np.random.default_rng(1)
+    a, b = generator.integers(0, 50, 80).astype(float), generator.integers(5, 55, 70).astype(float)
+    theirs = oracle.mannwhitneyu(a, b, method="asymptotic", use_continuity=False).pvalue
+    assert rank_test_p(a, b) == pytest.approx(theirs, rel=0.01)  # scipy corrects the variance for ties
+
+
+def test_copies_are_called_different_about_as_often_as_the_level_says():
+    powers = judged(400, 0.01, copies("copy1", "copy2"))
+    five = next(power for power in powers if power.launches == 5)
+    assert five.false_positives.trials == 80
+    assert five.false_positives.low <= 0.05 <= five.false_positives.high
+
+
+def test_the_naive_method_calls_copies_different_nearly_always():
+    generator = np.random.default_rng(3)
+    cases = copies("copy1", "copy2")
+    launches = []
+    for wave in range(40):
+        for case in cases:
+            logs = generator.normal(0, 0.015) + generator.normal(0, 0.01, 200)
+            launches.append(a_launch(case, wave, a_round((5e6 * np.exp(logs)).astype(int).tolist())))
+    naive = evaluate(a_run(a_plan(*cases), *launches), {case.id: 0.0 for case in cases})[-1]
+    assert naive.method.startswith("one process")
+    assert naive.false_positives.share > 0.8
+
+
+def test_a_planted_slow_down_is_found_and_a_speed_up_would_not_count_as_found():
+    powers = judged(100, 0.003, copies("copy1", "copy2", "slow3"))
+    five = next(power for power in powers if power.launches == 5)
+    assert five.found["3"].share > 0.95
+    assert five.smallest_found_pct == 3.0
+    generator = np.random.default_rng(5)
+    cases = copies("copy1", "copy2", "slow3")
+
+    def faster(case, wave):
+        return 5e6 * (0.97 if case.variant == "slow3" else 1.0) * np.exp(generator.normal(0, 0.003))
+
+    wrong = evaluate(a_selftest(cases, 50, faster), {case.id: planted_pct(case.variant) for case in cases})
+    assert wrong[0].found["3"].share == 0.0
+
+
+def test_a_few_lucky_trials_are_not_called_found():
+    powers = judged(5, 0.0001, copies("copy1", "copy2", "slow5"))
+    assert powers[0].found["5"].share == 1.0
+    assert powers[0].smallest_found_pct is None
+    assert "no planted difference was found" in sentence(tuple(powers))
+
+
+def test_a_slow_down_counts_only_if_all_larger_ones_were_found():
+    rate = {"1": wilson(20, 20), "3": wilson(5, 20), "5": wilson(20, 20)}
+    power = Power(method="m", launches=5, seconds=9.4, false_positives=wilson(0, 20), found=rate)
+    assert power.smallest_found_pct == 5.0
+    assert sentence((power,)) == "On this machine a difference of 5 % is resolved in 9 s."
+
+
+def test_a_run_that_is_too_short_judges_nothing():
+    assert judged(2, 0.01, copies("copy1", "copy2")) == []
+
+
+def test_a_slowed_session_is_busy_for_exactly_its_share(monkeypatch, clock, fake_session):
+    """The clock moves by a nanosecond a reading, so that waiting for it ends."""
+
+    def reading():
+        clock.now_ns += 1
+        return clock.now_ns
+
+    monkeypatch.setattr("mnbench.measure.planted.time.perf_counter_ns", reading)
+    SlowedSession(fake_session([1_000_000]), 5).run()
+    assert clock.now_ns == pytest.approx(1_050_000, abs=5)
+
+
+def test_the_share_of_a_variant_is_in_its_name():
+    assert planted_pct("slow2.5") == 2.5
+    assert planted_pct("copy1") == 0.0
+    with pytest.raises(UsageError, match="more than the 100 %"):
+        planted_pct("slow300")
