@@ -15,7 +15,7 @@ from mnbench.stats.between_runs import diff as diff_runs
 HOST_FACTS = ("cpu_model", "isa", "logical_cpus", "physical_cores", "virtualisation")
 """Hardware, as the system sees it. Software (kernel, packages, settings) is what one may want to compare: it is only told."""
 SETTINGS = ("kernel", "python", "governor", "turbo", "cpu_budget", "cgroup_quota_cpus", "transparent_hugepages")
-PLAN_SETTINGS = ("cpus", "seed", "rounds_per_launch", "round_target_ms", "settle")
+PLAN_SETTINGS = ("cpus", "seed", "rounds_per_launch", "round_target_ms", "settle", "regimes", "evict_bytes")
 
 
 def compare(old: Path, new: Path, *, fail_if_slower_pct: float | None = None, allow_different_hosts: bool = False) -> RunDiff:
