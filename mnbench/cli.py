@@ -134,9 +134,26 @@ def _list(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from rich.console import Console
+def _diff(options: argparse.Namespace) -> int:
+    from mnbench import diff, store
+    from mnbench.report import diff_table
 
+    found = diff.compare(
+        store.resolve(options.old, options.out),
+        store.resolve(options.new, options.out),
+        fail_if_slower_pct=options.fail_if_slower,
+        allow_different_hosts=options.allow_different_hosts,
+    )
+    if options.json or options.markdown:
+        print(diff_table.to_json(found) if options.json else diff_table.to_markdown(found))
+    else:
+        diff_table.render(found)
+    if found.not_compared:
+        return _complain(diff_table.not_compared(found), USAGE)
+    return FAILED if found.regressions else DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
     from mnbench import environment
     from mnbench.report import host
 
@@ -145,7 +162,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(host.to_json(seen, found))
     else:
-        host.render(seen, found, Console())
+        host.render(seen, found)
     return DONE
 
 
@@ -288,6 +305,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
     _add_output(listing)
     listing.set_defaults(command=_list)
+    _add_diff(commands.add_parser("diff", help="one stored run against an earlier one of this host", allow_abbrev=False))
     selftest = commands.add_parser("selftest", help="how often is the method wrong on this machine, and what does it find?")
     selftest.add_argument("--quick", action="store_true", help="one minute instead of five")
     selftest.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
@@ -348,6 +366,18 @@ def _add_cache(parser: argparse._ActionsContainer) -> None:
         metavar="DIR",
         help="exported files (default: models, or $MNBENCH_CACHE)",
     )
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="a run directory, or its name below --out")
+    parser.add_argument("new", metavar="NEW", help="the run to judge, likewise")
+    parser.add_argument("--fail-if-slower", type=float, metavar="PCT", help="exit 1 if a case is established slower by more")
+    parser.add_argument("--allow-different-hosts", action="store_true", help="compare runs of two hosts all the same")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="runs (default: results)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON on standard output")
+    form.add_argument("--markdown", action="store_true", help="print a table in GitHub's Markdown")
+    parser.set_defaults(command=_diff)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -18,8 +18,9 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 STYLES = {Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 
 
-def render(host: Environment, findings: Sequence[Caveat], console: Console) -> None:
-    """Print the facts and the findings on `console`."""
+def render(host: Environment, findings: Sequence[Caveat], console: Console | None = None) -> None:
+    """Print the facts and the findings on `console` (default: standard output)."""
+    console = console or Console()
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column("fact", no_wrap=True, style="bold")
     table.add_column("value", overflow="fold")

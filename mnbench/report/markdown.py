@@ -83,7 +83,7 @@ def results_table(shown: Shown) -> str:
         f"Ratio: to `{shown.run.plan.baseline}` in the same backend. "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )
-    return _table(head, "llrrrrrrrl", body) + "\n\n" + _escaped(note)
+    return table(head, "llrrrrrrrl", body) + "\n\n" + escaped(note)
 
 
 def backends_table(shown: Shown) -> str:
@@ -92,7 +92,7 @@ def backends_table(shown: Shown) -> str:
     body = [
         [row.case_id, row.baseline_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict] for row in rows
     ]
-    return _table(("case", "against", "ratio", "verdict"), "llrl", body)
+    return table(("case", "against", "ratio", "verdict"), "llrl", body)
 
 
 def plot_links(shown: Shown) -> str:
@@ -103,7 +103,7 @@ def plot_links(shown: Shown) -> str:
 def caveat_list(shown: Shown) -> str:
     """Return the caveats with their advice."""
     caveats = shown.analysis.caveats
-    lines = [f"- **{c.code}** {_escaped(f'{c.subject}: {c.observed}. {c.advice}.')}" for c in caveats]
+    lines = [f"- **{c.code}** {escaped(f'{c.subject}: {c.observed}. {c.advice}.')}" for c in caveats]
     return "\n".join(lines) or "No caveats."
 
 
@@ -112,7 +112,7 @@ BLOCKS: dict[str, Callable[[Shown], str]] = {
     "backends": backends_table,
     "plots": plot_links,
     "caveats": caveat_list,
-    "headline": lambda shown: _escaped(headline(shown.run, shown.analysis)),
+    "headline": lambda shown: escaped(headline(shown.run, shown.analysis)),
 }
 
 
@@ -143,12 +143,12 @@ def _cells(row: SummaryRow, backend: str) -> list[str]:
     ]
 
 
-def _table(head: tuple[str, ...], align: str, body: list[list[str]]) -> str:
+def table(head: tuple[str, ...], align: str, body: list[list[str]]) -> str:
     rule = ["---:" if side == "r" else "---" for side in align]
-    lines = [list(head), rule, *([_escaped(cell) for cell in row] for row in body)]
+    lines = [list(head), rule, *([escaped(cell) for cell in row] for row in body)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return the text so that Markdown shows it and does not read it."""
     return re.sub(r"([\\|<>*])", r"\\\1", text.replace("\n", " "))

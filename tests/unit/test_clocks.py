@@ -45,3 +45,8 @@ def test_a_module_outside_measure_reads_no_clock(module):
 )
 def test_a_read_of_a_clock_is_found(line):
     assert clock_reads(line)
+
+
+def test_to_sleep_is_not_to_read_a_clock():
+    assert not clock_reads("from time import sleep")
+    assert clock_reads("from time import sleep, monotonic")

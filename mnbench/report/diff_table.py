@@ -1,0 +1,179 @@
+"""What `mnbench diff` shows: a table of cases, what is established and what is not, and what else differs between the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from mnbench.records import Estimate, Verdict
+from mnbench.report import markdown
+from mnbench.report.naming import series
+from mnbench.report.numbers import DASH, bracketed, plus_minus
+from mnbench.report.rows import finite
+from mnbench.stats.between_runs import CaseDiff, RunDiff
+
+HEAD = ("network", "backend", "old ms", "new ms", "new / old", "verdict")
+ALIGN = "llrrrl"
+NARROW_HEAD = ("network", "backend", "old ms\nnew ms", "new / old", "verdict")
+REGRESSION, NOT_COMPARED = "regression", "not compared"
+Interval = Callable[[float | None, float | None, float | None], str]
+STYLES = {"faster": "green", "slower": "red", REGRESSION: "bold red", "inconclusive": "yellow", NOT_COMPARED: "bold red"}
+
+
+def render(found: RunDiff, console: Console | None = None) -> None:
+    """Print the table, the conclusions, the changes and the caveats on `console` (default: standard output)."""
+    console = console or Console()
+    console.print(Text(_title(found), style="bold"))
+    forms = [_table(HEAD, ALIGN, _rows(found, interval)) for interval in (bracketed, plus_minus)]
+    forms.append(_table(NARROW_HEAD, "llrrl", [_narrow(row) for row in _rows(found, plus_minus)]))
+    console.print(next((form for form in forms if _width(form, console) <= console.width), forms[-1]))
+    for line in conclusions(found):
+        console.print(Text(line))
+    for heading, lines in (("Differs between the runs", _changes(found)), ("Caveats", _caveats(found))):
+        if lines:
+            console.print(Text(f"\n{heading}", style="bold"))
+            for line in lines:
+                console.print(Text(f"  {line}"))
+
+
+def _table(head: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table in which only the first column, names, may be broken into lines; figures are never cut."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, (heading, side) in enumerate(zip(head, align, strict=True)):
+        table.add_column(heading, justify="right" if side == "r" else "left", overflow="fold", no_wrap=place > 0)
+    for *cells, verdict in rows:
+        table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(verdict, "")))
+    return table
+
+
+def _narrow(row: Sequence[str]) -> list[str]:
+    """Return a row with the new latency below the old one: the form for 80 columns."""
+    network, backend, old, new, ratio, verdict = row
+    return [network, backend, f"{old}\n{new}", ratio, verdict]
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+
+
+def to_markdown(found: RunDiff) -> str:
+    """Return the same as GitHub-flavoured Markdown."""
+    parts = [
+        f"**{markdown.escaped(_title(found))}**",
+        markdown.table(HEAD, ALIGN, _rows(found, bracketed)),
+        _list(conclusions(found)),
+    ]
+    for heading, lines in (("Differs between the runs", _changes(found)), ("Caveats", _caveats(found))):
+        if lines:
+            parts += [f"**{heading}**", _list(lines)]
+    return "\n\n".join(parts)
+
+
+def to_json(found: RunDiff) -> str:
+    """Return the whole record; latencies in nanoseconds, a missing figure is null, and `case` has its `id` beside it."""
+    document = {**asdict(found), "cases": [{"id": entry.case.id, **_plain(entry)} for entry in found.cases]}
+    document["only_in_new"] = [case.id for case in found.only_in_new]
+    document["conclusions"] = conclusions(found)
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def conclusions(found: RunDiff) -> list[str]:
+    """Return in sentences what is established, and what could not be."""
+    limit = found.fail_if_slower_pct
+    lines = []
+    if limit is not None:
+        names = ", ".join(f"{entry.case.id} by {_slower_pct(entry.ratio)}" for entry in found.regressions)
+        count = f"{len(found.regressions)} of {len(found.cases)} cases"
+        lines.append(f"Slower by more than {limit:g} %, established: {f'{count}: {names}' if names else 'no case'}.")
+    open_cases = [entry for entry in found.cases if _is_open(entry, limit)]
+    if open_cases:
+        names = ", ".join(f"{entry.case.id} up to {_slower_pct(entry.ratio, high=True)}" for entry in open_cases)
+        lines.append(f"Not ruled out: a slow-down of {names} (the interval's upper end).")
+    if found.not_compared:
+        lines.append(not_compared(found))
+    if found.only_in_new:
+        lines.append(f"Only in NEW, and not judged: {', '.join(case.id for case in found.only_in_new)}.")
+    level = f"{found.level * 100:g} %"
+    lines.append(
+        f"Intervals: {level}, Welch's t over launches. Verdicts: Holm's correction over the cases compared; "
+        f"equivalent within ±{found.equivalence_pct:g} %. Drift between the runs is not in the intervals."
+    )
+    return lines
+
+
+def not_compared(found: RunDiff) -> str:
+    """Return the sentence that names every case of OLD without a verdict, and why."""
+    reasons = "; ".join(f"{entry.case.id}: {entry.not_compared}" for entry in found.not_compared)
+    return f"{len(found.not_compared)} of {len(found.cases)} cases of OLD cannot be compared: {reasons}."
+
+
+def _is_open(entry: CaseDiff, limit_pct: float | None) -> bool:
+    """Tell whether a slow-down above the limit is neither established nor excluded; without a limit, any inconclusive case."""
+    if entry.ratio is None or entry.regression:
+        return False
+    if limit_pct is None:
+        return entry.verdict is Verdict.INCONCLUSIVE
+    return entry.ratio.high > 1 + limit_pct / 100
+
+
+def _slower_pct(ratio: Estimate | None, *, high: bool = False) -> str:
+    if ratio is None:
+        return DASH
+    return f"{100 * ((ratio.high if high else ratio.value) - 1):.1f} %"
+
+
+def _title(found: RunDiff) -> str:
+    return f"{found.new_id} against {found.old_id} on {found.cpu_model}"
+
+
+def _rows(found: RunDiff, interval: Interval) -> list[list[str]]:
+    cases = [entry.case for entry in found.cases]
+    return [
+        [
+            entry.case.model,
+            series(entry.case, cases),
+            _shown(entry.old_ns, interval, 1e6),
+            _shown(entry.new_ns, interval, 1e6),
+            _shown(entry.ratio, interval),
+            _verdict(entry),
+        ]
+        for entry in found.cases
+    ]
+
+
+def _verdict(entry: CaseDiff) -> str:
+    if entry.not_compared is not None:
+        return NOT_COMPARED
+    return REGRESSION if entry.regression else str(entry.verdict)
+
+
+def _shown(estimate: Estimate | None, interval: Interval, unit: float = 1.0) -> str:
+    known = finite(estimate)
+    return interval(known.value / unit, known.low / unit, known.high / unit) if known else DASH
+
+
+def _changes(found: RunDiff) -> list[str]:
+    return [f"{change.subject}: {change.old} → {change.new}" for change in found.changes]
+
+
+def _caveats(found: RunDiff) -> list[str]:
+    return [f"{caveat.code}: {caveat.subject}: {caveat.observed}. {caveat.advice}" for caveat in found.caveats]
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown.escaped(line)}" for line in lines)
+
+
+def _plain(entry: CaseDiff) -> dict[str, object]:
+    values = asdict(entry)
+    for name in ("old_ns", "new_ns", "ratio"):
+        if finite(getattr(entry, name)) is None:
+            values[name] = None
+    return values

@@ -1,0 +1,181 @@
+"""One run against an earlier one, case by case: what `mnbench diff` says. Pure: records in, records out.
+
+Launches of two runs share no wave, so they cannot be paired: drift between the runs does not cancel and is not in the
+interval. docs/methodology.md says what follows for the gate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
+from mnbench.stats.analysis import FEW_LAUNCHES, LATENCY_METHOD, decide, launch_logs
+from mnbench.stats.intervals import geometric_mean, holm
+from mnbench.stats.welch import ratio_of_independent
+
+NULL_BACKEND = "null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseDiff:
+    """One case of the old run, in both runs."""
+
+    case: Case
+    old_ns: Estimate | None
+    new_ns: Estimate | None
+    old_launches: int
+    """Usable launches."""
+    new_launches: int
+    ratio: Estimate | None
+    """new / old: above 1 is slower."""
+    p_adjusted: float | None
+    """Welch's p, after Holm's correction over the compared cases."""
+    verdict: Verdict | None
+    """None for a case that cannot be compared."""
+    not_compared: str | None
+    """Why it cannot be compared; None when it was."""
+    regression: bool
+    """Slower, established, and by more than the limit asked for; never without a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A condition that differs between the runs."""
+
+    subject: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDiff:
+    """What two runs say about each other."""
+
+    old_id: str
+    new_id: str
+    cpu_model: str
+    level: float
+    equivalence_pct: float
+    fail_if_slower_pct: float | None
+    cases: tuple[CaseDiff, ...]
+    """Every case of the old run except the null backend's, in the order of its plan."""
+    only_in_new: tuple[Case, ...]
+    changes: tuple[Change, ...]
+    caveats: tuple[Caveat, ...]
+
+    @property
+    def not_compared(self) -> tuple[CaseDiff, ...]:
+        return tuple(entry for entry in self.cases if entry.not_compared is not None)
+
+    @property
+    def regressions(self) -> tuple[CaseDiff, ...]:
+        return tuple(entry for entry in self.cases if entry.regression)
+
+
+def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct: float | None = None) -> RunDiff:
+    """Return the verdict on every case of `old`. Level and margin are those of the new run's plan.
+
+    With a limit below the plan's margin the margin shrinks to the limit: what counts as a regression is never "equivalent".
+    """
+    margin_pct = min(new.plan.equivalence_pct, math.inf if fail_if_slower_pct is None else fail_if_slower_pct)
+    plan = replace(new.plan, equivalence_pct=margin_pct)
+    entries = tuple(_entries(old, new, plan, fail_if_slower_pct))
+    return RunDiff(
+        old_id=old.id,
+        new_id=new.id,
+        cpu_model=new.environment.cpu_model,
+        level=plan.level,
+        equivalence_pct=margin_pct,
+        fail_if_slower_pct=fail_if_slower_pct,
+        cases=entries,
+        only_in_new=tuple(c for c in new.plan.cases if c not in old.plan.cases and c.backend != NULL_BACKEND),
+        changes=tuple(changes),
+        caveats=tuple(_caveats(old, new, entries)),
+    )
+
+
+def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterator[CaseDiff]:
+    """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
+    old_logs, new_logs = _logs_by_case(old.samples), _logs_by_case(new.samples)
+    cases = [case for case in old.plan.cases if case.backend != NULL_BACKEND]
+    reasons = {case: _reason(case, old, new, old_logs, new_logs) for case in cases}
+    tests = {
+        case: test
+        for case in cases
+        if reasons[case] is None and (test := ratio_of_independent(new_logs[case], old_logs[case], plan.level)) is not None
+    }
+    adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
+    for case in cases:
+        ratio = tests[case][0] if case in tests else None
+        verdict = None if ratio is None else decide(ratio, adjusted[case], plan)
+        yield CaseDiff(
+            case=case,
+            old_ns=geometric_mean(old_logs.get(case, ()), plan.level, LATENCY_METHOD),
+            new_ns=geometric_mean(new_logs.get(case, ()), plan.level, LATENCY_METHOD),
+            old_launches=len(old_logs.get(case, ())),
+            new_launches=len(new_logs.get(case, ())),
+            ratio=ratio,
+            p_adjusted=adjusted.get(case),
+            verdict=verdict,
+            not_compared=reasons[case],
+            regression=is_regression(ratio, verdict, limit_pct),
+        )
+
+
+def is_regression(ratio: Estimate | None, verdict: Verdict | None, limit_pct: float | None) -> bool:
+    """Tell whether a slow-down is established (verdict `slower`) and its estimate is above the limit."""
+    if limit_pct is None or ratio is None:
+        return False
+    return verdict is Verdict.SLOWER and ratio.value > 1 + limit_pct / 100
+
+
+def _logs_by_case(samples: Sequence[Samples]) -> dict[Case, list[float]]:
+    grouped: dict[Case, list[Samples]] = {}
+    for launch in samples:
+        grouped.setdefault(launch.case, []).append(launch)
+    return {case: list(launch_logs(launches).values()) for case, launches in grouped.items()}
+
+
+def _reason(
+    case: Case, old: Run, new: Run, old_logs: Mapping[Case, Sequence[float]], new_logs: Mapping[Case, Sequence[float]]
+) -> str | None:
+    if case not in new.plan.cases:
+        return "it is missing in NEW"
+    for name, run, logs in (("OLD", old, old_logs), ("NEW", new, new_logs)):
+        launches = len(logs.get(case, ()))
+        if launches < 2:
+            failed = [failure.reason for failure in run.failures if failure.case == case]
+            because = f" ({failed[-1].rstrip('.')})" if failed else ""
+            count = "no usable launch" if launches == 0 else "one usable launch, and an interval needs two,"
+            return f"{count} in {name}{because}"
+    return None
+
+
+def _caveats(old: Run, new: Run, entries: Sequence[CaseDiff]) -> Iterator[Caveat]:
+    if old.samples == new.samples:
+        yield Caveat(
+            code="same-run",
+            subject=new.id,
+            observed="both runs hold the same samples; every ratio is 1 and says nothing",
+            advice="Compare two runs that were measured separately.",
+        )
+    for name, run in (("OLD", old), ("NEW", new)):
+        if not run.finished:
+            yield Caveat(
+                code="unfinished-run",
+                subject=f"{name}, {run.id}",
+                observed="the run was interrupted before its end",
+                advice=f"Go on with it first: mnbench compare --resume {run.id}.",
+            )
+        yield from (replace(caveat, subject=f"{name}, {caveat.subject}") for caveat in run.caveats)
+    for entry in entries:
+        fewest = min(entry.old_launches, entry.new_launches)
+        if entry.not_compared is None and fewest < FEW_LAUNCHES:
+            yield Caveat(
+                code="few-launches",
+                subject=entry.case.id,
+                observed=f"{fewest} usable launches in one of the runs; an interval over so few is wide",
+                advice="Raise --budget, or measure fewer cases at once.",
+            )

@@ -1,0 +1,44 @@
+"""Two independent groups of launches: the ratio of their latencies, its interval and its p value. Oracle: scipy.stats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import stdtr
+
+from mnbench.records import Estimate
+from mnbench.stats.intervals import t_quantile
+
+METHOD = "independent launches of two runs, Welch's t on log latencies"
+LARGEST_LOG = 700.0
+"""exp of more overflows; an interval that wide says nothing anyway."""
+
+
+def ratio_of_independent(new: Sequence[float], old: Sequence[float], level: float) -> tuple[Estimate, float] | None:
+    """Return (new / old with its interval, two-sided p for equal means); None with fewer than two launches in either.
+
+    Both are natural logarithms of launch latencies. Welch's t (B. L. Welch 1947): the runs may differ in spread and in number
+    of launches; degrees of freedom after Satterthwaite (1946). Groups without any spread are certain: p is 1 when their means
+    agree and 0 when they do not.
+    """
+    if min(len(new), len(old)) < 2:
+        return None
+    difference = float(np.mean(new)) - float(np.mean(old))
+    variances = [float(np.var(logs, ddof=1)) / len(logs) for logs in (new, old)]
+    error = math.sqrt(sum(variances))
+    if error == 0.0:
+        return _estimate(difference, 0.0, level), 1.0 if difference == 0.0 else 0.0
+    # Shares, not squares of variances: those of very steady launches would underflow.
+    shares = [variance / sum(variances) for variance in variances]
+    degrees = 1 / sum(share**2 / (len(logs) - 1) for share, logs in zip(shares, (new, old), strict=True))
+    p = 2.0 * float(stdtr(degrees, -abs(difference) / error))
+    return _estimate(difference, t_quantile(level, degrees) * error, level), p
+
+
+def _estimate(log_ratio: float, reach: float, level: float) -> Estimate:
+    low, value, high = (
+        math.exp(max(-LARGEST_LOG, min(LARGEST_LOG, log))) for log in (log_ratio - reach, log_ratio, log_ratio + reach)
+    )
+    return Estimate(value=value, low=low, high=high, level=level, method=METHOD)

@@ -1,0 +1,117 @@
+"""Verdicts between two runs, from made-up launches whose truth is known."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mnbench.records import Case, Verdict
+from mnbench.report import diff_table
+from mnbench.stats.between_runs import diff
+from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+
+V1, V2 = a_case("mobilenet_v1_1.0_224"), a_case()
+NULL = Case(model="none", backend="null")
+JITTER = (0, 1000, -1000, 500, -500, 200)
+
+
+def run_of(latencies_ms, launches=6, spread=1.0, **changes):
+    """A run of {case: milliseconds}; launches differ by ±0.1 % times `spread`."""
+    samples = [
+        a_launch(case, launch, a_round([round(ms * (1_000_000 + spread * JITTER[launch]))]))
+        for case, ms in latencies_ms.items()
+        for launch in range(launches)
+    ]
+    return a_run(a_plan(*latencies_ms), *samples, **changes)
+
+
+def verdict(old_ms, new_ms, limit=None, **changes):
+    found = diff(run_of({V1: old_ms}, **changes), run_of({V1: new_ms}, **changes), (), limit)
+    return found.cases[0].verdict, found.cases[0].regression
+
+
+@pytest.mark.parametrize(
+    ("new_ms", "expected"),
+    [(10.0, Verdict.EQUIVALENT), (10.1, Verdict.EQUIVALENT), (10.5, Verdict.SLOWER), (9.5, Verdict.FASTER)],
+)
+def test_the_verdict_is_that_of_the_ratio_new_by_old(new_ms, expected):
+    assert verdict(10.0, new_ms) == (expected, False)
+
+
+def test_a_slow_down_in_the_noise_is_inconclusive_and_no_regression_but_is_told():
+    old, new = run_of({V1: 10.0}, spread=80), run_of({V1: 10.5}, spread=80)
+    found = diff(old, new, (), 3.0)
+    assert (found.cases[0].verdict, found.cases[0].regression) == (Verdict.INCONCLUSIVE, False)
+    assert found.cases[0].ratio.value > 1.03
+    assert any("Not ruled out: a slow-down of mobilenet_v1" in line for line in diff_table.conclusions(found))
+
+
+@pytest.mark.parametrize(("limit", "regression"), [(None, False), (6.0, False), (4.0, True), (0.0, True)])
+def test_a_regression_is_established_and_above_the_limit(limit, regression):
+    assert verdict(10.0, 10.5, limit) == (Verdict.SLOWER, regression)
+
+
+def test_a_limit_below_the_margin_narrows_the_margin():
+    assert verdict(10.0, 10.15) == (Verdict.EQUIVALENT, False)
+    assert verdict(10.0, 10.15, 1.0) == (Verdict.SLOWER, True)
+
+
+def test_a_speed_up_is_never_a_regression():
+    assert verdict(10.0, 9.0, 0.0) == (Verdict.FASTER, False)
+
+
+def test_p_values_are_corrected_for_the_cases_compared():
+    alone = diff(run_of({V1: 10.0}, spread=8), run_of({V1: 10.1}, spread=8)).cases[0].p_adjusted
+    both = diff(run_of({V1: 10.0, V2: 5.0}, spread=8), run_of({V1: 10.1, V2: 5.0}, spread=8)).cases[0].p_adjusted
+    assert both == pytest.approx(2 * alone)
+
+
+def test_a_case_missing_in_the_new_run_is_named_and_the_others_are_compared():
+    found = diff(run_of({V1: 10.0, V2: 5.0}), run_of({V1: 10.0}))
+    assert [entry.not_compared for entry in found.cases] == [None, "it is missing in NEW"]
+    assert found.cases[1].verdict is None
+    assert V2.id in diff_table.not_compared(found)
+
+
+@pytest.mark.parametrize(("launches", "reason"), [(0, "no usable launch in NEW"), (1, "one usable launch")])
+def test_a_case_planned_but_hardly_measured_is_not_compared(launches, reason):
+    found = diff(run_of({V1: 10.0}), run_of({V1: 10.0}, launches=launches))
+    assert found.cases[0].not_compared.startswith(reason)
+
+
+def test_disturbed_rounds_do_not_count_as_measured():
+    new = run_of({V1: 10.0})
+    disturbed = tuple(replace(s, rounds=tuple(replace(r, disturbances=("steal",)) for r in s.rounds)) for s in new.samples)
+    assert diff(run_of({V1: 10.0}), replace(new, samples=disturbed)).not_compared
+
+
+def test_a_case_only_in_the_new_run_is_told_and_not_judged():
+    found = diff(run_of({V1: 10.0}), run_of({V1: 10.0, V2: 5.0, NULL: 0.0004}))
+    assert found.only_in_new == (V2,)
+    assert not found.not_compared
+
+
+def test_the_harness_itself_is_not_judged():
+    found = diff(run_of({V1: 10.0, NULL: 0.0004}), run_of({V1: 10.0, NULL: 0.0008}), (), 5.0)
+    assert [entry.case for entry in found.cases] == [V1]
+
+
+def test_a_run_against_itself_says_so():
+    found = diff(run_of({V1: 10.0}), run_of({V1: 10.0}))
+    assert [caveat.code for caveat in found.caveats] == ["same-run"]
+    assert found.cases[0].ratio.value == 1.0
+
+
+def test_an_interrupted_run_is_told():
+    found = diff(run_of({V1: 10.0}), run_of({V1: 10.1}, finished=False))
+    assert [(caveat.code, caveat.subject) for caveat in found.caveats] == [("unfinished-run", "NEW, r1")]
+
+
+def test_markdown_has_a_row_per_case_and_json_holds_the_same_verdicts():
+    found = diff(run_of({V1: 10.0, V2: 5.0}), run_of({V1: 10.5}), (), 3.0)
+    rows = [line for line in diff_table.to_markdown(found).splitlines() if line.startswith("| mobilenet")]
+    assert [row.split("|")[6].strip() for row in rows] == ["regression", "not compared"]
+    document = json.loads(diff_table.to_json(found))
+    assert [(entry["id"], entry["verdict"], entry["regression"]) for entry in document["cases"]] == [
+        (V1.id, "slower", True), (V2.id, None, False),
+    ]  # fmt: skip
