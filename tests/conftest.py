@@ -21,12 +21,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of exported networks for all tests: each is made once."""
-    return tmp_path_factory.mktemp("models")
-
-
 class FakeClock:
     """A clock that only moves when told to."""
 

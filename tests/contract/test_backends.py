@@ -21,6 +21,11 @@ NAMES = tuple(name for name in backends.BUILT_IN if backends.get(name).missing()
 PRECISIONS = [(name, precision) for name in NAMES for precision in backends.get(name).precisions]
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
 def open_worker(cache, tmp_path):
     """Open a case of the smallest network in a real worker; return it with its reply."""

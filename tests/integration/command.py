@@ -18,7 +18,8 @@ QUICK = ("--launches", "2", "--budget", "30")
 def environment(*folders: Path, **variables: object) -> dict[str, str]:
     """Return an environment whose processes find this package, the faulty backends and `folders`."""
     path = os.pathsep.join(map(str, (*folders, ROOT, HERE / "faulty")))
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100", **{name: str(value) for name, value in variables.items()}}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # users have a buffer
+    return {**inherited, "PYTHONPATH": path, "COLUMNS": "100", **{name: str(value) for name, value in variables.items()}}
 
 
 def mnbench(*arguments: object, folders: tuple[Path, ...] = (), cwd: Path | None = None, **variables: object):
