@@ -35,22 +35,23 @@ class SelfTest:
     sentence: str
 
 
-def make_plan(request: Request, *, quick: bool) -> Plan:
+def make_plan(request: Request, *, quick: bool, budget_s: float | None = None) -> Plan:
     """Return a plan of copies and planted slow-downs of each network in each backend. Raises as `compare.plan` does."""
     models = request.models or (catalog.card(DEFAULT_BASELINE).name,)
-    base = plan(replace(request, models=models, budget_s=QUICK_BUDGET_S if quick else BUDGET_S))
+    seconds = budget_s if budget_s is not None else QUICK_BUDGET_S if quick else BUDGET_S
+    base = plan(replace(request, models=models, budget_s=seconds))
     variants = QUICK if quick else (*COPIES, *PLANTED)
     cases = tuple(
         case if case.backend == "null" else replace(case, variant=variant)
         for case in base.cases
         for variant in (variants if case.backend != "null" else ("",))
     )
-    return replace(base, cases=cases, launches=500, rounds_per_launch=1, round_target_ms=250.0)
+    return replace(base, cases=cases, launches=500, rounds_per_launch=1, round_target_ms=250.0, regimes=("steady",))
 
 
-def run(request: Request, listener: Listener, *, quick: bool = False) -> Path:
+def run(request: Request, listener: Listener, *, quick: bool = False, budget_s: float | None = None) -> Path:
     """Measure, judge and store; return the run directory. Raises as `compare.run` does."""
-    directory = execute(make_plan(request, quick=quick), request, listener)
+    directory = execute(make_plan(request, quick=quick, budget_s=budget_s), request, listener)
     judged = judge(store.load(directory))
     write_atomically(directory / RESULT_FILE, msgspec.json.format(msgspec.json.encode(judged), indent=1) + b"\n")
     return directory

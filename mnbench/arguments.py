@@ -1,0 +1,138 @@
+"""The arguments of the command line, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import mnbench
+from mnbench.errors import UsageError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a mistake in the arguments as any other usage error, with the nearest command or option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}{self._hint(message)} See: {self.prog} --help")
+
+    def _names(self) -> Iterator[str]:
+        """Options and commands, those of the commands included: argparse reports an unknown option from the top."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action.choices, dict):
+                yield from action.choices
+                for command in action.choices.values():
+                    yield from command._names()
+
+    def _hint(self, message: str) -> str:
+        known = list(self._names())
+        words = message.replace("'", " ").replace(":", " ").split()
+        for word in words:
+            near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.6)
+            if near and word not in known and (word.startswith("-") or "invalid choice" in message):
+                return f"; did you mean {near[0]!r}?"
+        return "."
+
+
+def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Return the parser; the options it parses carry the command's function as `command`."""
+    top = Parser(prog="mnbench", description=mnbench.__doc__, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"mnbench {mnbench.__version__}")
+    added = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
+    _add_compare(added.add_parser("compare", help="measure networks in several runtimes", allow_abbrev=False))
+    report = added.add_parser("report", help="rebuild a run's tables and plots from its raw files", allow_abbrev=False)
+    report.add_argument("run", metavar="RUN", help="a run directory, or its name below --out")
+    _add_output(report)
+    listing = added.add_parser("list", help="list models, backends or runs", allow_abbrev=False)
+    listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
+    _add_output(listing)
+    _add_diff(added.add_parser("diff", help="one stored run against an earlier one of this host", allow_abbrev=False))
+    _add_selftest(
+        added.add_parser("selftest", help="how often is the method wrong here, and what does it find?", allow_abbrev=False)
+    )
+    doctor = added.add_parser("doctor", help="what this host is, and what about it spoils measuring", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true", help="print JSON on standard output")
+    readme = added.add_parser("readme", help="fill a Markdown file's tables from the reference run", allow_abbrev=False)
+    readme.add_argument("file", type=Path, metavar="FILE")
+    readme.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")
+    readme.add_argument("--reference", type=Path, default=Path("results/reference"), metavar="DIR")
+    for name, command in added.choices.items():
+        command.set_defaults(command=commands[name])
+    return top
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
+    what.add_argument("--models", nargs="+", metavar="MODEL", help="networks, instead of a suite; see: mnbench list models")
+    what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
+    what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
+    what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
+    what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
+    what.add_argument(
+        "--regimes",
+        nargs="+",
+        default=["steady", "cold"],
+        metavar="R",
+        help="steady (always), cold, first, load, memory (default: steady cold)",
+    )
+    how = parser.add_argument_group("how to measure")
+    how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
+    how.add_argument(
+        "--target-ci",
+        type=float,
+        metavar="PCT",
+        help="stop a case when its ratios are known to ± PCT per cent; --budget still ends all",
+    )
+    how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 10, as the budget allows)")
+    how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
+    how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
+    how.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own plan")
+    _add_cache(how)
+    _add_output(parser)
+
+
+def _add_cache(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(os.environ.get("MNBENCH_CACHE") or "models"),
+        metavar="DIR",
+        help="exported files (default: models, or $MNBENCH_CACHE)",
+    )
+
+
+def _add_selftest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="one minute instead of five")
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
+    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of five minutes or one")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
+    _add_cache(parser)
+    _add_output(parser)
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="a run directory, or its name below --out")
+    parser.add_argument("new", metavar="NEW", help="the run to judge, likewise")
+    parser.add_argument("--fail-if-slower", type=float, metavar="PCT", help="exit 1 if a case is established slower by more")
+    parser.add_argument("--allow-different-hosts", action="store_true", help="compare runs of two hosts all the same")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="runs (default: results)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON on standard output")
+    form.add_argument("--markdown", action="store_true", help="print a table in GitHub's Markdown")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="runs (default: results)")
+    output.add_argument("--json", action="store_true", help="print JSON on standard output")
+    output.add_argument("--quiet", action="store_true", help="no progress; print only the run directory")
