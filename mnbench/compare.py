@@ -253,8 +253,8 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {request.batch}.")
     if not 0 <= request.seed < 1 << 32:
         raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {request.seed}.")
-    if request.launches is not None and request.launches < 1:
-        raise UsageError(f"--launches must be 1 or more, not {request.launches}.")
+    if request.launches is not None and request.launches < 2:
+        raise UsageError(f"--launches must be 2 or more, not {request.launches}: an interval is computed over launches.")
     if not 1 <= request.budget_s <= 7 * 86_400:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
     if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:

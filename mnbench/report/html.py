@@ -46,6 +46,7 @@ def page(run: Run, analysis: Analysis) -> str:
         caveats=analysis.caveats,
         plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
         sources=sources(run),
+        other_regimes=run.plan.regimes != ("steady",),
         interval=bracketed,
         BASELINE=BASELINE,
         versions=_versions(run),

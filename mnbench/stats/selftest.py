@@ -91,7 +91,7 @@ Trial = tuple[Case, Case, float | None, float]
 
 def _judge(method: str, launches: int, seconds: float, trials: Iterable[Trial], planted_pct: dict[str, float]) -> Power:
     wrong: list[bool] = []
-    found: dict[str, list[bool]] = {}
+    found: dict[str, list[bool]] = {f"{pct:g}": [] for pct in planted_pct.values() if pct}
     for case, _, p, log_ratio in trials:
         if p is None:
             continue
@@ -99,7 +99,7 @@ def _judge(method: str, launches: int, seconds: float, trials: Iterable[Trial], 
         if pct == 0:
             wrong.append(p < ALPHA)
         else:
-            found.setdefault(f"{pct:g}", []).append(p < ALPHA and log_ratio > 0)
+            found[f"{pct:g}"].append(p < ALPHA and log_ratio > 0)
     return Power(
         method=method,
         launches=launches,
