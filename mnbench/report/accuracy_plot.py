@@ -18,7 +18,7 @@ from mnbench.report.axis import set_positive_scale
 from mnbench.report.labels import Anchor, Boxes, Place, place_labels
 from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
 from mnbench.report.points import Measured, latency_ms
-from mnbench.report.published import headline_accuracy
+from mnbench.report.published import cited, headline_accuracy
 from mnbench.report.rows import summary_rows
 
 if TYPE_CHECKING:
@@ -216,8 +216,8 @@ def _caption(run: Run, points: Sequence[Point], names: ShortNames) -> list[str]:
     accuracies = [headline_accuracy(run, model) for model in dict.fromkeys(point.model for point in points)]
     found = [accuracy for accuracy in accuracies if accuracy is not None]
     datasets = ", ".join(dict.fromkeys(accuracy.dataset for accuracy in found))
-    cited = "; ".join(dict.fromkeys(accuracy.source.short for accuracy in found))
-    notes = [f"Accuracy is published, not measured here ({datasets}): {cited}."] if found else []
+    origin = cited(accuracy.source for accuracy in found)
+    notes = [f"Accuracy is published, not measured here ({datasets}): {origin}."] if found else []
     notes.append(
         f"Bars: {run.plan.level:.0%} interval of the measured median, over launches. "
         "Steps: the networks that no other beats in both, by median."

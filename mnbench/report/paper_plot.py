@@ -15,7 +15,7 @@ from mnbench.report.axis import set_positive_scale
 from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
 from mnbench.report.numbers import fixed, significant
 from mnbench.report.points import Measured, ratio
-from mnbench.report.published import headline_latency
+from mnbench.report.published import cited, headline_latency
 from mnbench.report.rows import SummaryRow, summary_rows
 
 if TYPE_CHECKING:
@@ -170,11 +170,11 @@ def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Lin
 
 
 def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
-    latencies = [headline_latency(run, group.model) for group in groups if group.paper is not None]
-    cited = dict.fromkeys(f"{latency.source.short} ({latency.device})" for latency in latencies if latency is not None)
+    latencies = [found for group in groups if group.paper is not None and (found := headline_latency(run, group.model))]
+    devices = ", ".join(dict.fromkeys(latency.device for latency in latencies))
     notes = (
-        [f"Paper: {'; '.join(cited)}."]
-        if cited
+        [f"Paper: {cited(latency.source for latency in latencies)}; measured there on {devices}."]
+        if latencies
         else ["No published latency for these networks that can be divided by one of the baseline."]
     )
     if any(group.measured for group in groups):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mnbench.records import Accuracy, Artifact, Citation, ModelCard, PublishedLatency, Run
@@ -86,3 +86,18 @@ def _sources_of(card: ModelCard) -> Iterator[Source]:
     ]
     for quantity, place, figure, citation in entries:
         yield Source(model=card.name, quantity=quantity, figure=figure, citation=citation, headline=place == 0)
+
+
+def cited(citations: Iterable[Citation]) -> str:
+    """Return the sources as one text: each source once, the rows of one table together."""
+    places: dict[str, list[str]] = {}
+    for citation in dict.fromkeys(citations):
+        place, _, row = citation.short.partition(", row ")
+        places.setdefault(place, []).append(row)
+    return "; ".join(_with_rows(place, [row for row in rows if row]) for place, rows in places.items())
+
+
+def _with_rows(place: str, rows: list[str]) -> str:
+    if not rows:
+        return place
+    return f"{place}, {'row' if len(rows) == 1 else 'rows'} {', '.join(rows)}"
