@@ -23,6 +23,7 @@ DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
 DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
+DEFAULT_BUDGET_S = 90.0
 MOST_LAUNCHES = 10
 MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
@@ -43,7 +44,7 @@ class Request:
     threads: int = 1
     cpus: tuple[int, ...] | None = None
     launches: int | None = None
-    budget_s: float = 90.0
+    budget_s: float = DEFAULT_BUDGET_S
     target_ci_pct: float | None = None
     seed: int = 0
     baseline: str | None = None
@@ -112,7 +113,7 @@ def plan(request: Request) -> Plan:
     return Plan(
         cases=(*cases, null),
         baseline=_baseline(request, models),
-        launches=request.launches or (MOST_LAUNCHES if request.target_ci_pct is None else MOST_LAUNCHES_TO_TARGET),
+        launches=request.launches or most_launches(request),
         rounds_per_launch=rounds,
         round_target_ms=round_ms,
         cpus=cpus,
@@ -130,6 +131,13 @@ def models_of(request: Request) -> tuple[str, ...]:
     if not request.models:
         return catalog.suite(request.suite)
     return tuple(dict.fromkeys(catalog.card(name).name for name in request.models))
+
+
+def most_launches(request: Request) -> int:
+    """Return where launches end when the user names no number: 10, more with a longer budget or a target."""
+    if request.target_ci_pct is not None:
+        return MOST_LAUNCHES_TO_TARGET
+    return max(MOST_LAUNCHES, round(MOST_LAUNCHES * request.budget_s / DEFAULT_BUDGET_S))
 
 
 def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
@@ -194,8 +202,9 @@ def resume(directory: Path, cache: Path, listener: Listener) -> Path:
     if changed := _changes(old.environment, host):
         raise UsageError(f"{directory} was measured elsewhere ({changed}); figures of two hosts are never mixed.")
     artifacts = export(old.plan, cache, listener)
-    known = {artifact.path for artifact in old.artifacts}
-    if any(artifact.path not in known for artifact in artifacts.values() if artifact):
+    environment.choose_cpus(len(old.plan.cpus), old.plan.cpus)
+    known = {artifact.path: artifact.sha256 for artifact in old.artifacts}
+    if any(known.get(artifact.path) != artifact.sha256 for artifact in artifacts.values() if artifact):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
     return directory
@@ -233,14 +242,11 @@ def measure(the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | No
 
 def already(the_run: Run) -> Already:
     """Return what a run has behind it; zeros for a new one."""
-    active = len(the_run.plan.cases)
-    rounds_of_launch: dict[int, int] = {}
-    for samples in the_run.samples:
-        if len({r.index for r in samples.rounds}) >= the_run.plan.rounds_per_launch:
-            rounds_of_launch[samples.launch] = rounds_of_launch.get(samples.launch, 0) + 1
+    # A killed run could not write its time any more, but its rounds tell it.
+    ended_s = [(r.started_ns + r.wall_ns) / 1e9 for samples in the_run.samples for r in samples.rounds]
     return Already(
-        complete_waves=sum(1 for count in rounds_of_launch.values() if count >= active),
-        elapsed_s=the_run.measuring_s,
+        waves=max((samples.launch + 1 for samples in the_run.samples), default=0),
+        elapsed_s=max((the_run.measuring_s, *ended_s)),
         samples=the_run.samples,
         failures=the_run.failures,
     )
@@ -275,5 +281,8 @@ def _baseline(request: Request, models: Sequence[str]) -> str:
 
 def _changes(before: Environment, now: Environment) -> str:
     """Name what differs between two hosts in a way that moves figures; empty when nothing does."""
-    names = ("cpu_model", "isa", "logical_cpus", "kernel", "packages")
+    names = (
+        "cpu_model", "isa", "logical_cpus", "kernel", "packages", "variables", "governor", "turbo", "cgroup_quota_cpus",
+        "transparent_hugepages",
+    )  # fmt: skip
     return ", ".join(f"{name} differs" for name in names if getattr(before, name) != getattr(now, name))

@@ -37,7 +37,7 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     from mnbench.export import ensure_all
     from mnbench.measure import timing
     from mnbench.measure.messages import OpenRequest
-    from mnbench.measure.worker import open_session
+    from mnbench.measure.worker import open_session, pin
     from mnbench.records import Case, SettleRule
 
     affinity = os.sched_getaffinity(0)
@@ -45,7 +45,9 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
 
     def open_network(model: str, backend: str) -> tuple[Session, OpenReply]:
         case = Case(model=model, backend=backend)
-        kind = backends.require(backend, case.precision).format
+        runtime = backends.require(backend, case.precision)
+        kind = runtime.format
+        os.environ.update({name: value.format(threads=case.threads) for name, value in runtime.environment.items()})
         wanted = (spec_of(case, seed=0), kind)
         artifact = ensure_all([wanted], mnbench_cache)[wanted]
         request = OpenRequest(case=case, artifact=artifact, cache=str(mnbench_cache), cpus=environment.choose_cpus(1))
@@ -54,7 +56,9 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
         timing.settle(session.run, SettleRule())
         return session, reply
 
-    yield open_network
-    for session in opened:
-        session.close()
-    os.sched_setaffinity(0, affinity)
+    try:
+        yield open_network
+        for session in opened:
+            session.close()
+    finally:
+        pin(affinity)

@@ -163,12 +163,12 @@ class SettleRule:
     """When the transient at the start of a round counts as over.
 
     Two neighbouring windows of `window` inferences are compared; the round has settled when the later median is no more than
-    `tolerance_pct` below the earlier one. `max_ms` caps the wait; a round that hits it is marked.
+    `tolerance_pct` below the earlier one, after `min_ms` at the least. `max_ms` caps the wait; a round that hits it is marked.
     """
 
     window: int = 8
     tolerance_pct: float = 1.0
-    min_ms: float = 60.0
+    min_ms: float = 100.0
     max_ms: float = 1000.0
 
 
@@ -230,6 +230,10 @@ class Round:
     """Time stolen by the hypervisor from the measured CPUs."""
     foreign_cpu_ns: int
     """CPU time on the measured CPUs that was not this worker's."""
+    other_cpus_ns: int = 0
+    """CPU time on the machine's other CPUs, all together."""
+    busy_threads: int = 1
+    """Threads of the worker that ran for more than a twentieth of the measured part."""
     pressure_us: int | None
     """Growth of `some` CPU pressure of the system, where the kernel tells it."""
     throttled_ns: int | None

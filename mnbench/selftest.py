@@ -10,7 +10,6 @@ import msgspec
 from mnbench import catalog, store
 from mnbench.compare import DEFAULT_BASELINE, Listener, Request, execute, plan
 from mnbench.files import write_atomically
-from mnbench.measure.planted import planted_pct
 from mnbench.records import Plan, Run
 from mnbench.stats.analysis import analyse
 from mnbench.stats.selftest import Power, evaluate
@@ -59,8 +58,7 @@ def run(request: Request, listener: Listener, *, quick: bool = False, budget_s: 
 
 def judge(run: Run) -> SelfTest:
     """Return what the raw samples of a self-test's run say. Pure."""
-    planted = {case.id: planted_pct(case.variant) for case in run.plan.cases}
-    powers = tuple(evaluate(run, planted))
+    powers = tuple(evaluate(run))
     null = next((r.latency_ns for r in analyse(run).results if r.case.backend == "null"), None)
     return SelfTest(run_id=run.id, powers=powers, floor_ns=null.value if null else None, sentence=sentence(powers))
 

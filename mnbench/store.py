@@ -220,7 +220,7 @@ def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], i
     try:
         for row in tables.complete_rows(directory / ROUNDS_FILE):
             key = (row["case_id"], int(row["launch"]), int(row["order"]))
-            settle, measured = latencies[(*key, "settle")], latencies[(*key, row["regime"])]
+            settle, measured = latencies[(*key, "settle")], latencies[(*key, row.get("regime", "steady"))]
             if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
                 lost += 1
                 continue
@@ -231,7 +231,8 @@ def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], i
 
 
 def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Round:
-    values: dict[str, object] = {name: row[name] if row[name] != "" else None for name in _ROUND_FIELDS}
+    # A column that an earlier version did not write has a default in the record; without one, this raises.
+    values: dict[str, object] = {name: row[name] if row[name] != "" else None for name in _ROUND_FIELDS if name in row}
     values["disturbances"] = [name for name in row["disturbances"].split(";") if name]
     return msgspec.convert({**values, "settle_ns": settle, "latencies_ns": measured}, type=Round, strict=False)
 

@@ -28,7 +28,7 @@ class Noise:
 
     name: str
     launch_sd: float = 0.01
-    """Spread between fresh processes of the same file (METHOD: about 1 %)."""
+    """Spread between fresh processes of the same file (docs/methodology.md: about 1 %)."""
     lottery: float = 0.0
     """A launch is slower by this with probability one half: two memory layouts."""
     round_sd: float = 0.003
@@ -42,7 +42,7 @@ class Noise:
     step_sd: float = 0.0
     """Size of a step of the machine's speed, up or down."""
     wander_sd: float = 0.0
-    """A slow random drift with a correlation time of four seconds (METHOD: 3 %, autocorrelation 0.5 at 2.8 s)."""
+    """A slow random drift with a correlation time of four seconds (docs/methodology.md: 3 %, autocorrelation 0.5 at 2.8 s)."""
     burst_share: float = 0.0
     burst_size: float = 0.0
     """Another process takes the CPU in bursts of 0.2 to 2 s."""

@@ -129,7 +129,7 @@ def missing_sentence(backend: str, package: str, module: str, extra: str) -> str
 def check_effective(requested: Mapping[str, str], effective: Mapping[str, str]) -> None:
     """Raise WorkerError unless every requested setting was read back as requested.
 
-    A label that does not match what ran is an error, not a footnote (METHOD, fact 3: "fp32" that ran in bf16).
+    A label that does not match what ran is an error, not a footnote (docs/methodology.md: "fp32" that ran in bf16).
     """
     for key, wanted in requested.items():
         got = effective.get(key)

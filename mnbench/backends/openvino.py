@@ -26,7 +26,7 @@ class OpenVinoSession:
     def __init__(self, path: Path, feed: Feed, *, threads: int, precision: str) -> None:
         ov = _runtime()
 
-        # Without the precision hint an fp32 model runs in bf16 on a CPU that has bf16 instructions (METHOD, fact 3).
+        # Without the precision hint an fp32 model runs in bf16 on a CPU that has bf16 instructions (docs/methodology.md).
         # Pinning is off because the launch has pinned the process already; OpenVINO's own would narrow it further.
         self._compiled = ov.Core().compile_model(
             path,
@@ -40,14 +40,13 @@ class OpenVinoSession:
             },
         )
         self._input = feed.input
-        self._output = np.empty_like(feed.output)
+        self._output = np.full_like(feed.output, np.nan)
         self._request = self._compiled.create_infer_request()
         self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
         self._request.set_output_tensor(ov.Tensor(self._output, shared_memory=True))
-        self._infer = self._request.infer
 
     def run(self) -> None:
-        self._request.infer()
+        self._request.infer(share_outputs=True)  # else the wrapper copies the outputs to new arrays
 
     def outputs(self) -> Sequence[NDArray[Any]]:
         return (self._output,)
@@ -80,7 +79,7 @@ class OpenVinoSession:
         return found
 
     def close(self) -> None:
-        del self._infer, self._request, self._compiled
+        del self._request, self._compiled
 
 
 class OpenVinoBackend:

@@ -27,12 +27,12 @@ class OrtSession:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # A pool that spins between runs would take the CPU from the worker whose turn it is (METHOD, fact 5).
+        # A pool that spins between runs would take the CPU from the worker whose turn it is (docs/methodology.md).
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         if self._session.get_providers() != ["CPUExecutionProvider"]:
             raise WorkerError(f"onnxruntime chose the providers {self._session.get_providers()}, not the CPU alone.")
-        self._output = np.empty_like(feed.output)
+        self._output = np.full_like(feed.output, np.nan)
         self._input = ort.OrtValue.ortvalue_from_numpy(feed.input)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._session.get_inputs()[0].name, self._input)
@@ -55,7 +55,8 @@ class OrtSession:
         import onnxruntime as ort
 
         options = self._session.get_session_options()
-        # ORT runs a graph in the types it is written in; its CPU provider has no fast-math mode on x86.
+        # ORT tells neither its pool's size nor a precision per layer. The options are what the session was made with (how many
+        # threads really ran is measured in every round); it computes in the types the graph is written in.
         kinds = {_PRECISION_OF_TENSOR.get(value.type, value.type) for value in self._session.get_inputs()}
         return {
             "threads": str(options.intra_op_num_threads),

@@ -62,7 +62,7 @@ class TorchBackend:
     format = Format.TORCH_STATE
     packages: tuple[str, ...] = ("torch",)
     precisions: tuple[str, ...] = ("fp32",)
-    # libgomp spins for a while after each parallel region unless told to sleep (METHOD, fact 5).
+    # libgomp spins for a while after each parallel region unless told to sleep (docs/methodology.md).
     environment: Mapping[str, str] = {
         "OMP_NUM_THREADS": "{threads}",
         "MKL_NUM_THREADS": "{threads}",

@@ -134,8 +134,11 @@ def file_errors(name: str, output: object, reference: object) -> tuple[float, fl
     y, r = np.asarray(output), np.asarray(reference)
     if y.shape != r.shape:
         raise ExportError(f"{name} gives outputs of shape {y.shape}; torch gives {r.shape}.")
+    scale = float(np.abs(r).max())
+    if scale == 0.0:
+        raise ExportError(f"torch's outputs are all zero, so {name} cannot be judged against them.")
     max_abs = float(np.abs(y - r).max())
-    return max_abs, max_abs / float(np.abs(r).max())
+    return max_abs, max_abs / scale
 
 
 @functools.cache

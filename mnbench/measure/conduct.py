@@ -8,13 +8,14 @@ interleaved, neighbours in time are comparable, and a case is seen in as many fr
 from __future__ import annotations
 
 import math
+import os
 import random
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,8 @@ from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, 
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
+IMAGE_BYTES = 20 << 20
+"""Activations of one image of the largest network."""
 MOST_REPEATS = 2
 """Extra attempts at a disturbed round."""
 MOST_FAILURES = 2
@@ -65,7 +68,7 @@ class Progress:
 class Already:
     """What an interrupted run has behind it."""
 
-    complete_waves: int = 0
+    waves: int = 0
     elapsed_s: float = 0.0
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
@@ -90,7 +93,7 @@ def conduct(
     conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)
     if "memory" in plan.regimes and not already.samples:
         conductor.memory_pass()
-    for _ in range(plan.launches - already.complete_waves):
+    for _ in range(plan.launches - already.waves):
         if not conductor.time_for_wave() or not conductor.unfinished():
             break
         conductor.wave()
@@ -121,7 +124,7 @@ class _Conductor:
         self._sink, self._progress = sink, progress
         self._start_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
         self._order = max((r.order + 1 for samples in already.samples for r in samples.rounds), default=0)
-        self._wave = max((samples.launch + 1 for samples in already.samples), default=0)
+        self._wave = already.waves
         self._wave_s: list[float] = []
         self._spent = {case.id: _Spent() for case in plan.cases}
         self._failures = Counter(failure.case.id for failure in already.failures)
@@ -140,14 +143,15 @@ class _Conductor:
 
     def unfinished(self) -> list[Case]:
         """Return the cases that need another wave and have not failed for good."""
-        return [case for case in unfinished(self._plan, self._round_logs) if not self._given_up(case)]
+        alive = [case for case in self._plan.cases if not self._given_up(case)]
+        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs)
 
     def wave(self) -> None:
         """Start one launch of each unfinished case, let them take turns, end them."""
         began_s = self.elapsed_s()
         order = self.unfinished()
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
-        alive = max(1, int(available_memory_bytes() * 0.6 / WORKER_BYTES))
+        alive = max(1, int(available_memory_bytes() * 0.6 / (WORKER_BYTES + order[0].batch * IMAGE_BYTES)))
         for first in range(0, len(order), alive):
             self._group(order[first : first + alive], self._wave)
         self._wave += 1
@@ -158,18 +162,20 @@ class _Conductor:
         """Open each case once, alone and untimed, for what it holds in memory."""
         for case in self._plan.cases:
             with self._workers([case], 0) as workers:
-                reply = self._ask_open(workers[case.id], 0, f"memory of {case.model} in {case.backend}")
+                what = f"memory of {case.model} in {case.backend}"
+                reply = self._ask_open(workers[case.id], 0, what) if case.id in workers else None
                 if reply is not None:
                     self._sink.memory(Memory(case=case, imported_bytes=reply.imported_bytes, peak_bytes=reply.peak_bytes))
 
     def _group(self, cases: Sequence[Case], launch: int) -> None:
         """Open one launch of each case, give each its rounds in turn, end them all."""
         with self._workers(cases, launch) as workers:
-            opened = [case for case in cases if self._open(workers[case.id], launch)]
+            opened = {case for case in cases if case.id in workers and self._open(workers[case.id], launch)}
             wanted = {case.id: self._rounds_worth(case) for case in opened}
             passes = max(wanted.values(), default=0)
             for index in range(passes + ("cold" in self._plan.regimes)):
-                taking_part = [case for case in opened if index == passes or wanted[case.id] > index]
+                # In the plan's order: the square's balance over waves holds only if a place always means the same case.
+                taking_part = [c for c in self._plan.cases if c in opened and (index == passes or wanted[c.id] > index)]
                 for case in order_of_pass(taking_part, launch * self._plan.rounds_per_launch + index, self._plan.seed):
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
@@ -182,7 +188,14 @@ class _Conductor:
         workers: dict[str, Worker] = {}
         try:
             for case in cases:
-                workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
+                began_ns = time.perf_counter_ns()
+                try:
+                    workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
+                except WorkerError as error:
+                    self._fail(case, launch, str(error), "", began_ns)
+            if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
+                for worker in workers.values():
+                    worker.wait_until_started(self._plan.timeout_s)
             yield workers
         finally:
             for worker in workers.values():
@@ -204,10 +217,11 @@ class _Conductor:
         case = worker.case
         self._tell(what)
         request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
+        began_ns = time.perf_counter_ns()
         try:
             return worker.open(request, self._plan.timeout_s)
         except WorkerError as error:
-            self._fail(worker, launch, str(error))
+            self._fail(case, launch, str(error), worker.log_tail(), began_ns)
             return None
 
     def _rounds(self, worker: Worker, launch: int, index: int, regime: str) -> None:
@@ -219,11 +233,11 @@ class _Conductor:
             evict_bytes=self._plan.evict_bytes,
         )
         for _ in range(1 + MOST_REPEATS):
-            began_s = self.elapsed_s()
+            began_s, began_ns = self.elapsed_s(), time.perf_counter_ns()
             try:
                 reply = worker.round(request, self._plan.timeout_s)
             except WorkerError as error:
-                self._fail(worker, launch, str(error))
+                self._fail(worker.case, launch, str(error), worker.log_tail(), began_ns)
                 return
             measured = self._place(reply, index, regime, worker.case)
             self._note(worker.case, launch, measured)
@@ -255,17 +269,19 @@ class _Conductor:
             regime=regime,
             order=self._order,
             started_ns=reply.started_ns - self._start_ns,
-            disturbances=disturbances(reply, case.threads),
+            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(self._plan.cpus)),
             **fields,
         )
         self._order += 1
         return measured
 
-    def _fail(self, worker: Worker, launch: int, reason: str) -> None:
-        case = worker.case
-        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=worker.log_tail()))
+    def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:
+        """Report a failure. What the launch measured is not used, and the time it took is not taken from the others."""
+        self._start_ns += time.perf_counter_ns() - began_ns
+        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=log_tail))
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
+        self._round_logs[case.id].pop(launch, None)
 
     def _given_up(self, case: Case) -> bool:
         """A case is left out after two failures, or after one if it never gave a figure in this sitting."""

@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,16 @@ class Counters:
     steal_ns: int
     busy_ns: int
     """Time the measured CPUs ran any task, this one included; counted in ticks of 10 ms on most kernels."""
+    other_busy_ns: int
+    """Time all other CPUs of the machine ran any task."""
+    task_cpu_ns: Mapping[int, int]
+    """CPU time of each thread of this process."""
     pressure_us: int | None
     throttled_ns: int | None
+
+    def busy_threads(self) -> int:
+        """Of a difference: threads that ran for more than a twentieth of it, and a millisecond."""
+        return sum(1 for ran_ns in self.task_cpu_ns.values() if ran_ns > max(0.05 * self.wall_ns, 1_000_000))
 
     def since(self, earlier: Counters) -> Counters:
         return Counters(
@@ -42,6 +50,8 @@ class Counters:
             run_queue_wait_ns=self.run_queue_wait_ns - earlier.run_queue_wait_ns,
             steal_ns=self.steal_ns - earlier.steal_ns,
             busy_ns=self.busy_ns - earlier.busy_ns,
+            other_busy_ns=self.other_busy_ns - earlier.other_busy_ns,
+            task_cpu_ns={task: ran - earlier.task_cpu_ns.get(task, 0) for task, ran in self.task_cpu_ns.items()},
             pressure_us=_difference(self.pressure_us, earlier.pressure_us),
             throttled_ns=_difference(self.throttled_ns, earlier.throttled_ns),
         )
@@ -57,26 +67,31 @@ class CounterReader:
 
     def read(self) -> Counters:
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        tasks = self._tasks()
+        busy_ns, everywhere_ns = self._ticks(_BUSY_FIELDS) * _TICK_NS, self._ticks(_BUSY_FIELDS, ("cpu",)) * _TICK_NS
         return Counters(
             wall_ns=time.perf_counter_ns(),
             cpu_ns=time.process_time_ns(),
             voluntary_switches=usage.ru_nvcsw,
             involuntary_switches=usage.ru_nivcsw,
-            run_queue_wait_ns=self._run_queue_wait_ns(),
+            run_queue_wait_ns=sum(waited for _, waited in tasks.values()),
             steal_ns=self._ticks(_STEAL_FIELDS) * _TICK_NS,
-            busy_ns=self._ticks(_BUSY_FIELDS) * _TICK_NS,
+            busy_ns=busy_ns,
+            other_busy_ns=everywhere_ns - busy_ns,
+            task_cpu_ns={task: ran for task, (ran, _) in tasks.items()},
             pressure_us=self._pressure_us(),
             throttled_ns=self._throttled_ns(),
         )
 
-    def _run_queue_wait_ns(self) -> int:
-        """Sum the time each thread of this process was ready but not running (proc(5), schedstat's second field)."""
-        waits = (_text(task / "schedstat").split() for task in (self._root / "proc/self/task").iterdir())
-        return sum(int(fields[1]) for fields in waits if len(fields) > 1)
+    def _tasks(self) -> dict[int, tuple[int, int]]:
+        """Return (time run, time ready but not running) of each thread of this process, in ns (proc(5), schedstat)."""
+        read = ((int(task.name), _text(task / "schedstat").split()) for task in (self._root / "proc/self/task").iterdir())
+        return {task: (int(fields[0]), int(fields[1])) for task, fields in read if len(fields) > 1}
 
-    def _ticks(self, fields: tuple[int, ...]) -> int:
+    def _ticks(self, fields: tuple[int, ...], names: tuple[str, ...] | None = None) -> int:
+        """Sum fields of the measured CPUs' lines of /proc/stat, or of the lines called `names`."""
         lines = (line.split() for line in _text(self._root / "proc/stat").splitlines() if line.startswith("cpu"))
-        return sum(int(line[field]) for line in lines if line[0] in self._names for field in fields)
+        return sum(int(line[field]) for line in lines if line[0] in (names or self._names) for field in fields)
 
     def _pressure_us(self) -> int | None:
         match = re.search(r"^some .*total=(\d+)", _text(self._root / "proc/pressure/cpu"))

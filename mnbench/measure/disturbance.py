@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from mnbench.measure.messages import RoundReply
 
+OTHER_CPUS_SHARE = 0.25
+"""Of the time of all CPUs that are not measured: beyond it, others press on the memory and cache that all CPUs share."""
 
-def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
+
+def disturbances(reply: RoundReply, threads: int, other_cpus: int) -> tuple[str, ...]:
     """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
 
     Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
@@ -18,6 +21,8 @@ def disturbances(reply: RoundReply, threads: int) -> tuple[str, ...]:
         "steal": reply.steal_ns > tick_limit_ns,
         "throttled": (reply.throttled_ns or 0) > 0,
         "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
-        "more threads than requested": reply.cpu_ns > 1.05 * threads * reply.wall_ns + 10_000_000,
+        "load on other CPUs": reply.other_cpus_ns > max(OTHER_CPUS_SHARE * other_cpus * reply.wall_ns, 25_000_000),
+        "ran while it waited": reply.idle_cpu_ns > 50_000_000,
+        "more threads than requested": reply.busy_threads > threads,
     }
     return tuple(name for name, seen in found.items() if seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -15,7 +16,7 @@ import msgspec
 from mnbench import backends
 from mnbench.errors import WorkerError
 from mnbench.measure import messages
-from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
@@ -28,6 +29,7 @@ class Worker:
         """Start the interpreter; it imports no runtime until `open`. Raises WorkerError when the system refuses."""
         self.case = case
         self._log = log
+        self._started = False
         request_read, self._requests = os.pipe()
         self._replies, reply_write = os.pipe()
         command = [sys.executable, "-P", "-m", "mnbench.measure.worker", str(request_read), str(reply_write)]
@@ -49,6 +51,12 @@ class Worker:
         finally:
             os.close(request_read)
             os.close(reply_write)
+
+    def wait_until_started(self, timeout_s: float) -> None:
+        """Wait for the interpreter to have imported all but the runtime; a failure shows when the worker is asked."""
+        if not self._started:
+            with contextlib.suppress(WorkerError):
+                self._started = isinstance(self._read(timeout_s), Started)
 
     def open(self, request: OpenRequest, timeout_s: float) -> OpenReply:
         """Open the model and check it. Raises WorkerError."""
@@ -83,6 +91,7 @@ class Worker:
 
     def _ask(self, request: OpenRequest | RoundRequest, timeout_s: float) -> Message:
         self._signal(signal.SIGCONT)
+        self.wait_until_started(timeout_s)
         try:
             os.write(self._requests, messages.encode(request))
         except BrokenPipeError:

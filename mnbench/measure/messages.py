@@ -11,6 +11,11 @@ from mnbench.records import Artifact, Case, SettleRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The worker's first word: the interpreter is up, no runtime is imported yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
     """Pin yourself, import the runtime, open the artefact, check it, and say what the runtime says."""
 
@@ -60,6 +65,8 @@ class RoundReply:
     run_queue_wait_ns: int
     steal_ns: int
     foreign_cpu_ns: int
+    other_cpus_ns: int
+    busy_threads: int
     pressure_us: int | None
     throttled_ns: int | None
 
@@ -71,7 +78,7 @@ class Failed:
     reason: str
 
 
-Message = OpenRequest | RoundRequest | OpenReply | RoundReply | Failed
+Message = Started | OpenRequest | RoundRequest | OpenReply | RoundReply | Failed
 
 
 class _Tagged(msgspec.Struct, frozen=True):
@@ -80,7 +87,7 @@ class _Tagged(msgspec.Struct, frozen=True):
 
 
 _KINDS: Mapping[str, type[Message]] = {
-    kind.__name__: kind for kind in (OpenRequest, RoundRequest, OpenReply, RoundReply, Failed)
+    kind.__name__: kind for kind in (Started, OpenRequest, RoundRequest, OpenReply, RoundReply, Failed)
 }
 
 

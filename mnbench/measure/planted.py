@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,19 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mnbench.backends import Session
-from mnbench.errors import UsageError
-
-VARIANT = re.compile(r"slow(\d+(?:\.\d+)?)")
-"""Of a case: `slow3` runs the same network with 3 % of extra work. Any other variant is a plain copy."""
-
-
-def planted_pct(variant: str) -> float:
-    """Return the slow-down of a variant in per cent: 0 for a plain copy. Raises UsageError above 100."""
-    match = VARIANT.fullmatch(variant)
-    pct = float(match[1]) if match else 0.0
-    if pct > 100:
-        raise UsageError(f"a planted slow-down of {pct:g} % is more than the 100 % that can be asked for.")
-    return pct
 
 
 class SlowedSession:

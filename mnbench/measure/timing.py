@@ -48,12 +48,12 @@ def settle(
 ) -> tuple[list[int], bool]:
     """Run until two neighbouring windows have about the same median; return the latencies and whether they did.
 
-    A switch of models costs the first inferences 15 to 21 % and is gone after 30 to 50 of them (METHOD, fact 2), so the end is
-    detected, not assumed. False means that `rule.max_ms` ended the wait. Raises nothing of its own.
+    A switch of models costs the first inferences 15 to 21 % and is gone after 30 to 50 of them (docs/methodology.md), so the
+    end is detected, not assumed. False means that `rule.max_ms` ended the wait. Raises nothing of its own.
     """
     latencies_ns: list[int] = []
     start_ns = now_ns()
-    window = rule.window
+    window = 2  # a first look, after which the window fits the latency
     while True:
         latencies_ns += time_for(run, 1 << 62, now_ns, most=window)
         window = window_size(rule, latencies_ns)

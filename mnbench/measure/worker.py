@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,9 +22,10 @@ from mnbench.backends import Feed, Session
 from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
-from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest
-from mnbench.measure.planted import SlowedSession, planted_pct
+from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
+from mnbench.measure.planted import SlowedSession
 from mnbench.processes import die_with_parent
+from mnbench.stats.selftest import planted_pct
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    _say(replies, Started())
     line = requests.readline()
     if not line:
         return
@@ -63,7 +65,9 @@ def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
         if not isinstance(asked, RoundRequest):
             raise WorkerError(f"expected RoundRequest, got {type(asked).__name__}.")
         check_affinity(request.cpus)
-        _say(replies, measure_round(session, asked, reader, idle_cpu_ns))
+        measured = measure_round(session, asked, reader, idle_cpu_ns)
+        check_affinity(request.cpus)  # and again: a runtime may have moved a thread meanwhile
+        _say(replies, measured)
         idle_since_ns = time.process_time_ns()
     session.close()
 
@@ -111,7 +115,7 @@ def measure_round(session: Session, request: RoundRequest, reader: CounterReader
     """Let the transient pass, then time back-to-back inferences for the target duration; or time cold ones."""
     started_ns = time.perf_counter_ns()
     if request.cold_samples:
-        evict = evictor(request.evict_bytes)
+        evict = evictor(request.evict_bytes, os.sched_getaffinity(0))
         settle_ns: list[int] = []
         settled, before = True, reader.read()
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
@@ -133,17 +137,22 @@ def measure_round(session: Session, request: RoundRequest, reader: CounterReader
         run_queue_wait_ns=seen.run_queue_wait_ns,
         steal_ns=seen.steal_ns,
         foreign_cpu_ns=max(0, seen.busy_ns - seen.cpu_ns),
+        other_cpus_ns=seen.other_busy_ns,
+        busy_threads=seen.busy_threads(),
         pressure_us=seen.pressure_us,
         throttled_ns=seen.throttled_ns,
     )
 
 
-def evictor(size_bytes: int) -> Callable[[], None]:
-    """Return a function that reads and writes `size_bytes` of memory, so that little of anything else is left in the caches."""
+def evictor(size_bytes: int, cpus: Collection[int]) -> Callable[[], None]:
+    """Return a function that reads and writes `size_bytes` of memory on each CPU in turn, so that little else stays cached."""
     block = np.ones(max(1, size_bytes // 8), np.float64)
 
     def evict() -> None:
-        np.add(block, 1.0, out=block)
+        for cpu in cpus:
+            os.sched_setaffinity(0, {cpu})
+            np.add(block, 1.0, out=block)
+        os.sched_setaffinity(0, cpus)
 
     return evict
 
@@ -183,8 +192,11 @@ def compare_outputs(
     (output,) = outputs
     if output.shape != feed.output.shape or not np.isfinite(output).all():
         raise WorkerError(f"the outputs are not finite or have shape {output.shape}, not {feed.output.shape}.")
+    scale = float(np.abs(feed.output).max())
+    if scale == 0.0:
+        raise WorkerError("torch's outputs are all zero; no other output can be judged against them.")
     max_abs = float(np.abs(output - feed.output).max())
-    max_rel = max_abs / float(np.abs(feed.output).max())
+    max_rel = max_abs / scale
     if max_rel > max_rel_error:
         raise WorkerError(
             f"the outputs are {max_rel:.2g} (relative) away from torch's; "

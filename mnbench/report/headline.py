@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnbench.records import Analysis, Run, Verdict
-from mnbench.report.naming import conditions
+from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed
 from mnbench.report.rows import NULL_BACKEND, SummaryRow, comparison_rows, summary_rows
 
@@ -17,6 +17,8 @@ def headline(run: Run, analysis: Analysis) -> str:
     the shortest medians are listed with their intervals. Cases without a figure are counted.
     """
     rows = [row for row in summary_rows(run, analysis) if row.backend != NULL_BACKEND]
+    cases = networks(run)
+    names = {case.id: f"{case.model} ({series(case, cases)})" for case in cases}
     measured = sorted((row for row in rows if row.latency_median_ms is not None), key=_latency)
     where = f"On {conditions(run)}"
     if not measured:
@@ -24,13 +26,13 @@ def headline(run: Run, analysis: Analysis) -> str:
     absent = len(rows) - len(measured)
     aside = f" {absent} of {len(rows)} cases {'has' if absent == 1 else 'have'} no figure." if absent else ""
     if len(measured) == 1:
-        return f"{where}: {_named(measured[0])} takes {_shown(measured[0])}.{aside}"
+        return f"{where}: {names[measured[0].case_id]} takes {_shown(measured[0])}.{aside}"
     first, second = measured[:2]
     ratio = _proof(analysis, first, second)
     if ratio is not None:
-        claim = f"the fastest case is {_named(first)} at {_shown(first)}"
-        return f"{where}: {claim}, {ratio} times the latency of {_named(second)}.{aside}"
-    listed = "; ".join(f"{_named(row)} {_shown(row)}" for row in measured[:LISTED])
+        claim = f"the fastest case is {names[first.case_id]} at {_shown(first)}"
+        return f"{where}: {claim}, {ratio} times the latency of {names[second.case_id]}.{aside}"
+    listed = "; ".join(f"{names[row.case_id]} {_shown(row)}" for row in measured[:LISTED])
     return f"{where}, the shortest medians: {listed}. This run does not put the first two in an order.{aside}"
 
 
@@ -48,10 +50,6 @@ def _proof(analysis: Analysis, first: SummaryRow, second: SummaryRow) -> str | N
 
 def _latency(row: SummaryRow) -> float:
     return row.latency_median_ms or 0.0
-
-
-def _named(row: SummaryRow) -> str:
-    return f"{row.model} ({row.backend})"
 
 
 def _shown(row: SummaryRow) -> str:

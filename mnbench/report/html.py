@@ -17,6 +17,7 @@ from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed, count, plain, short
 from mnbench.report.published import sources
 from mnbench.report.rows import BASELINE, by_network, comparison_rows, is_null, summary_rows
+from mnbench.stats import selftest
 
 TEMPLATE = "report.html.jinja"
 
@@ -46,6 +47,7 @@ def page(run: Run, analysis: Analysis) -> str:
         caveats=analysis.caveats,
         plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
         sources=sources(run),
+        powers=selftest.evaluate(run),
         other_regimes=run.plan.regimes != ("steady",),
         interval=bracketed,
         BASELINE=BASELINE,

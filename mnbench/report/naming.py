@@ -63,6 +63,8 @@ def series(case: Case, cases: Sequence[Case]) -> str:
         parts.append(f"{case.threads} thread{'s' if case.threads != 1 else ''}")
     if len({other.batch for other in cases}) > 1:
         parts.append(f"batch {case.batch}")
+    if case.variant:
+        parts.append(case.variant)
     return ", ".join(parts)
 
 

@@ -183,7 +183,7 @@ def _against_baseline(
 ) -> tuple[float | None, float | None, float | None, str | None]:
     if result is None or finite(result.latency_ns) is None:
         return None, None, None, None
-    if case.model == run.plan.baseline:
+    if case.model == run.plan.baseline and not case.variant:
         return 1.0, None, None, BASELINE
     if result.vs_baseline is None:
         return None, None, None, None

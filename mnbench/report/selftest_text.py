@@ -29,12 +29,16 @@ def render(judged: Judged, console: Console) -> None:
     """Print false positives and what was found, per method and number of launches; intervals are Wilson's, at 95 %."""
     planted = list(dict.fromkeys(pct for power in judged.powers for pct in power.found))
     table = Table(box=box.SIMPLE_HEAD, title="Identical work called different, and planted slow-downs found")
-    for name in ("method", "launches", "seconds", "false positives", *(f"+{pct} %" for pct in planted)):
+    for name in ("method", "launches", "seconds", "false positives", "trials", *(f"+{pct} %" for pct in planted)):
         table.add_column(name, justify="left" if name == "method" else "right")
     for power in judged.powers:
-        found = (_share(power.found.get(pct)) for pct in planted)
-        table.add_row(power.method, str(power.launches), f"{power.seconds:.1f}", _with_interval(power.false_positives), *found)
+        rate = power.false_positives
+        cells = [power.method, str(power.launches), f"{power.seconds:.1f}", _with_interval(rate), str(rate.trials)]
+        table.add_row(*cells, *(_share(power.found.get(pct)) for pct in planted))
     console.print(table)
+    console.print(
+        "Paired: this tool's method, launches taking turns. Naive: one process each, a rank test on all samples.", style="dim"
+    )
     if judged.floor_ns is not None:
         console.print(f"The harness itself takes {judged.floor_ns:.0f} ns an inference.")
     console.print(judged.sentence)
@@ -47,4 +51,4 @@ def _share(rate: Rate | None) -> str:
 def _with_interval(rate: Rate) -> str:
     if not rate.trials:
         return "–"
-    return f"{100 * rate.share:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}] of {rate.trials}"
+    return f"{100 * rate.share:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"

@@ -1,7 +1,7 @@
 """From raw samples to latencies, ratios and verdicts.
 
 The repetition that counts is the launch. Inferences of one process agree far better with each other than with those of the next
-process, so pooling them gives intervals that are much too narrow (Kalibera & Jones 2013; METHOD, fact 1). Each launch is
+process, so pooling them gives intervals that are much too narrow (Kalibera & Jones 2013; docs/methodology.md). Each launch is
 reduced to one number; intervals are computed over launches. Ratios are paired: a case and its baseline in the same wave met the
 same machine, so what drifts slowly cancels.
 """
@@ -46,7 +46,7 @@ LaunchLogs = Mapping[int, float]
 def analyse(run: Run) -> Analysis:
     """Return all that the raw samples of a run say. Pure: the same run gives the same analysis."""
     plan = run.plan
-    launches = _by_case(run.samples)
+    launches = _by_case(trusted_samples(run))
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
     to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
     noisy = {case.id for case in plan.cases if is_noisy(launches.get(case.id, ()))}
@@ -63,6 +63,12 @@ def analyse(run: Run) -> Analysis:
 def pairs_of(plan: Plan) -> list[tuple[Case, Case]]:
     """Return every (case, baseline) that is compared: networks within a backend, then backends within a network."""
     return [*_baseline_pairs(plan), *_backend_pairs(plan)]
+
+
+def trusted_samples(run: Run) -> list[Samples]:
+    """Return the launches that did not fail: what a worker measured before it broke a promise is not to be used."""
+    failed = {(failure.case, failure.launch) for failure in run.failures}
+    return [samples for samples in run.samples if (samples.case, samples.launch) not in failed]
 
 
 def usable_rounds(samples: Samples, regime: str = "steady") -> list[Round]:

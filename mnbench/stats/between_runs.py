@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
-from mnbench.stats.analysis import FEW_LAUNCHES, LATENCY_METHOD, decide, launch_logs
+from mnbench.stats.analysis import FEW_LAUNCHES, LATENCY_METHOD, analyse, decide, is_noisy, launch_logs, trusted_samples
 from mnbench.stats.intervals import geometric_mean, holm
 from mnbench.stats.welch import ratio_of_independent
 
@@ -98,7 +98,7 @@ def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct:
 
 def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterator[CaseDiff]:
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
-    old_logs, new_logs = _logs_by_case(old.samples), _logs_by_case(new.samples)
+    old_logs, new_logs = _logs_by_case(trusted_samples(old)), _logs_by_case(trusted_samples(new))
     cases = [case for case in old.plan.cases if case.backend != NULL_BACKEND]
     reasons = {case: _reason(case, old, new, old_logs, new_logs) for case in cases}
     tests = {
@@ -150,6 +150,8 @@ def _reason(
             because = f" ({failed[-1].rstrip('.')})" if failed else ""
             count = "no usable launch" if launches == 0 else "one usable launch, and an interval needs two,"
             return f"{count} in {name}{because}"
+        if is_noisy([samples for samples in run.samples if samples.case == case]):
+            return f"the machine was too noisy in {name}"
     return None
 
 
@@ -169,7 +171,7 @@ def _caveats(old: Run, new: Run, entries: Sequence[CaseDiff]) -> Iterator[Caveat
                 observed="the run was interrupted before its end",
                 advice=f"Go on with it first: mnbench compare --resume {run.id}.",
             )
-        yield from (replace(caveat, subject=f"{name}, {caveat.subject}") for caveat in run.caveats)
+        yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code != "few-launches")
     for entry in entries:
         fewest = min(entry.old_launches, entry.new_launches)
         if entry.not_compared is None and fewest < FEW_LAUNCHES:

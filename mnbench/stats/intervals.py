@@ -11,7 +11,7 @@ from scipy.special import stdtr, stdtrit
 from mnbench.records import Estimate
 
 SAMPLES_FOR_PERCENTILE = {90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6_636}
-"""Fewest samples for a percentile at 99 % confidence: the rule of the MLPerf inference benchmark, as METHOD gives it."""
+"""Fewest samples for a percentile at 99 % confidence: the rule of the MLPerf inference benchmark."""
 
 
 def geometric_mean(logs: Sequence[float], level: float, method: str) -> Estimate | None:

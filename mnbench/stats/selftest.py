@@ -1,13 +1,16 @@
 """How often the method is wrong, and how small a difference it finds, on copies of one artefact: pure arithmetic on a run.
 
 Launches of a run are cut into groups of successive waves; each group is one trial of the method, as a user's run of that many
-launches would be. The naive method is judged on the same samples: one process each, all samples, a rank test.
+launches would be. "Found" means p < 0.05 in the right direction. The pairs of one family of copies share launches, so trials
+are not quite independent, and the intervals of the rates are somewhat too narrow. The naive method is judged on the same
+samples: one process each, all samples, a rank test.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from mnbench.errors import UsageError
 from mnbench.records import Case, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, launch_logs, usable_rounds
+from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples, usable_rounds
 from mnbench.stats.intervals import t_test_p
 
 ALPHA = 0.05
@@ -64,38 +68,52 @@ class Power:
         return best
 
 
-def evaluate(run: Run, planted_pct: dict[str, float]) -> list[Power]:
+def evaluate(run: Run) -> list[Power]:
     """Judge the method at each group size the run has launches for, then the naive one.
 
-    `planted_pct` maps the id of each case to its planted slow-down, 0 for a copy. Cases are compared within a network and
-    backend. Raises nothing; a run that is too short gives an empty list.
+    Cases are compared within a network and backend; what is planted is in the variant of the case. A run that is too short
+    gives an empty list.
     """
-    groups = _families(run.plan.cases)
-    logs = {case.id: launch_logs([s for s in run.samples if s.case == case]) for case in run.plan.cases}
-    waves = sorted({samples.launch for samples in run.samples})
+    planted = {case.id: planted_pct(case.variant) for case in run.plan.cases}
+    groups, trusted = _families(run.plan.cases), trusted_samples(run)
+    logs = {case.id: launch_logs([s for s in trusted if s.case == case]) for case in run.plan.cases}
+    waves = sorted({samples.launch for samples in trusted})
     pair_s = 2 * run.measuring_s / max(1, len(waves)) / max(1, sum(len(family) for family in groups))
     found = [
-        _judge("paired launches", size, size * pair_s, _paired(groups, logs, waves, size), planted_pct)
+        _judge("paired", size, size * pair_s, _paired(groups, logs, waves, size), planted)
         for size in GROUP_SIZES
         if len(waves) >= size
     ]
-    samples = {(s.case.id, s.launch): s for s in run.samples}
+    samples = {(s.case.id, s.launch): s for s in trusted}
     if found:
-        found.append(_judge("one process each, rank test", 1, pair_s, _naive(groups, samples, waves), planted_pct))
+        found.append(_judge("naive", 1, pair_s, _naive(groups, samples, waves), planted))
     return found
+
+
+VARIANT = re.compile(r"slow(\d+(?:\.\d+)?)")
+"""Of a case: `slow3` runs the same network with 3 % of extra work. Any other variant is a plain copy."""
+
+
+def planted_pct(variant: str) -> float:
+    """Return the slow-down of a variant in per cent: 0 for a plain copy. Raises UsageError above 100."""
+    match = VARIANT.fullmatch(variant)
+    pct = float(match[1]) if match else 0.0
+    if pct > 100:
+        raise UsageError(f"a planted slow-down of {pct:g} % is more than the 100 % that can be asked for.")
+    return pct
 
 
 Trial = tuple[Case, Case, float | None, float]
 """case, reference copy, p of "no difference", and log ratio."""
 
 
-def _judge(method: str, launches: int, seconds: float, trials: Iterable[Trial], planted_pct: dict[str, float]) -> Power:
+def _judge(method: str, launches: int, seconds: float, trials: Iterable[Trial], planted: dict[str, float]) -> Power:
     wrong: list[bool] = []
-    found: dict[str, list[bool]] = {f"{pct:g}": [] for pct in planted_pct.values() if pct}
+    found: dict[str, list[bool]] = {f"{pct:g}": [] for pct in planted.values() if pct}
     for case, _, p, log_ratio in trials:
         if p is None:
             continue
-        pct = planted_pct[case.id]
+        pct = planted[case.id]
         if pct == 0:
             wrong.append(p < ALPHA)
         else:

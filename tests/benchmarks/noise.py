@@ -1,10 +1,10 @@
 """Is the V2 ratio ever silently wrong beside a noisy neighbour? Run by hand, with the machine to itself:
 
-    python tests/benchmarks/noise.py bursts --trials 20     a process on the measured CPU, busy 40 % of the time in bursts of 0.2 to 2 s
-    python tests/benchmarks/noise.py bandwidth --trials 20  a process on another CPU that streams through memory without pause
+    python tests/benchmarks/noise.py bursts       a process on the measured CPU, busy 40 % of the time in bursts of 0.2 to 2 s
+    python tests/benchmarks/noise.py bandwidth    a process on another CPU that streams through memory without pause
 
-Each trial compares MobileNetV2 in both runtimes for `--budget` seconds. It is right when the ratio lies within 2 % of the quiet one
-(measured first, for four budgets), or when the verdict says inconclusive or too noisy and a caveat says why.
+Each of `--trials` compares MobileNetV2 in both runtimes for `--budget` seconds. It is right when the ratio lies within 2 % of
+the quiet one (measured first, for four budgets), or when the verdict is inconclusive or too noisy and a caveat says why.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def main() -> int:
         told = verdict in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) and bool(codes)
         right += close or told
         shown = "no ratio" if ratio is None else f"{ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]"
-        print(f"{number + 1:2}: {shown} {verdict}; {', '.join(sorted(codes)) or 'no caveat'}{'' if close or told else '  WRONG'}", flush=True)
+        print(
+            f"{number + 1:2}: {shown} {verdict}; {', '.join(sorted(codes)) or 'no caveat'}{'' if close or told else '  WRONG'}",
+            flush=True,
+        )
     print(f"{options.kind}: {right} of {options.trials} right")
     return 0 if right == options.trials else 1
 

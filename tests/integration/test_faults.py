@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnbench import store
+from mnbench import stats, store
 from mnbench.measure import conduct
 from mnbench.records import Case, SettleRule
 from tests.conftest import a_plan, a_run
@@ -103,3 +103,20 @@ def test_a_session_that_uses_more_cpu_than_its_threads_is_marked(tmp_path):
     run = measure(tmp_path, "spinning", cpus=tuple(sorted(os.sched_getaffinity(0)))[-2:], round_target_ms=200.0)
     rounds = [r for s in run.samples if s.case.backend == "spinning" for r in s.rounds]
     assert any("more threads than requested" in r.disturbances for r in rounds)
+
+
+def test_a_worker_that_hangs_longer_than_the_budget_takes_no_time_from_the_others(tmp_path):
+    run = measure(tmp_path, "hanging", timeout_s=4.0, budget_s=3.0)
+    assert "hung" in run.failures[0].reason
+    assert launches_of(run, NULL) >= 1
+    assert run.measuring_s < 4.0
+
+
+def test_what_a_launch_measured_before_it_failed_is_not_used(tmp_path):
+    """It crashes in its tenth inference, in the second round: the first one is on disk and stays out of every figure."""
+    run = measure(tmp_path, "crashing", rounds_per_launch=2, settle=SettleRule(min_ms=0.0, window=2), round_target_ms=2.0)
+    crashed = [samples for samples in run.samples if samples.case.backend == "crashing"]
+    result = next(r for r in stats.analyse(run).results if r.case.backend == "crashing")
+    assert run.failures
+    assert sum(len(samples.rounds) for samples in crashed) >= 1
+    assert (result.launches, result.samples) == (0, 0)

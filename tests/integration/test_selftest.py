@@ -25,7 +25,7 @@ def test_a_selftest_prints_its_rates_for_both_methods_and_one_sentence(done):
     found = json.loads(process.stdout)
     assert found["sentence"].startswith("On this machine")
     assert found["floor_ns"] > 0
-    assert {power["method"] for power in found["powers"]} == {"paired launches", "one process each, rank test"}
+    assert {power["method"] for power in found["powers"]} == {"paired", "naive"}
     assert set(found["powers"][0]["found"]) == {"3", "5"}
 
 

@@ -131,3 +131,11 @@ def test_first_and_load_times_are_estimated_over_launches_only_when_asked_for():
     assert (plain.first_ns, plain.load_ns) == (None, None)
     assert asked.first_ns.value == pytest.approx(1001, rel=1e-3)
     assert asked.load_ns.value == pytest.approx(1e8)
+
+
+def test_a_launch_that_failed_later_gives_no_figure():
+    failure = LaunchFailure(case=V2, launch=1, reason="a thread may run on CPUs [0], not on [1] as requested.")
+    run = a_run(a_plan(V2), *launches(V2, [100, 900, 100]), failures=(failure,))
+    (result,) = analyse(run).results
+    assert result.launches == 2
+    assert result.latency_ns.value == pytest.approx(100)

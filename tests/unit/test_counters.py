@@ -46,3 +46,12 @@ def test_a_difference_is_what_happened_in_between():
     seen = reader.read().since(before)
     assert 0 < seen.cpu_ns <= seen.wall_ns * (os.cpu_count() or 1)
     assert seen.run_queue_wait_ns >= 0
+
+
+def test_threads_that_ran_for_long_are_counted(tmp_path):
+    fake_proc(tmp_path, waits=(0, 0))
+    reader = CounterReader((0,), tmp_path)
+    before = reader.read()
+    for task, ran_ns in ((0, 10**12), (1, 111)):
+        (tmp_path / f"proc/self/task/{task}/schedstat").write_text(f"{ran_ns} 0 5\n")
+    assert reader.read().since(before).busy_threads() == 1

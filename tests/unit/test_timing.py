@@ -26,9 +26,14 @@ def test_settling_waits_for_the_end_of_a_transient(clock, fake_session):
     assert len(latencies) >= len(transient)
 
 
-def test_a_steady_session_settles_after_two_windows(clock, fake_session):
+def test_a_steady_session_settles_after_a_look_of_two_inferences_and_two_windows(clock, fake_session):
     latencies, settled = timing.settle(fake_session([MS]).run, RULE, clock)
-    assert (len(latencies), settled) == (8, True)
+    assert (len(latencies), settled) == (2 + 2 * 4, True)
+
+
+def test_a_very_slow_session_is_not_run_for_a_whole_window_before_the_first_look(clock, fake_session):
+    latencies, _ = timing.settle(fake_session([10_000 * MS]).run, SettleRule(window=8), clock)
+    assert len(latencies) == 4
 
 
 def test_settling_takes_the_least_time_it_was_given(clock, fake_session):

@@ -1,0 +1,42 @@
+import pytest
+
+from mnbench.measure.disturbance import disturbances
+from mnbench.measure.messages import RoundReply
+
+MS = 1_000_000
+
+
+def a_reply(**changes):
+    fields = dict.fromkeys(RoundReply.__slots__, 0)
+    fields |= {"settle_ns": (), "latencies_ns": (1,), "settled": True, "wall_ns": 250 * MS, "busy_threads": 1}
+    return RoundReply(**{**fields, "pressure_us": None, "throttled_ns": None, **changes})
+
+
+def test_a_quiet_round_is_not_disturbed():
+    assert disturbances(a_reply(cpu_ns=250 * MS), threads=1, other_cpus=1) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"settled": False}, "not settled"),
+        ({"run_queue_wait_ns": 6 * MS}, "waited for the CPU"),
+        ({"steal_ns": 30 * MS}, "steal"),
+        ({"throttled_ns": 1}, "throttled"),
+        ({"foreign_cpu_ns": 30 * MS}, "foreign load"),
+        ({"other_cpus_ns": 70 * MS}, "load on other CPUs"),
+        ({"idle_cpu_ns": 60 * MS}, "ran while it waited"),
+        ({"busy_threads": 2}, "more threads than requested"),
+    ],
+)
+def test_each_disturbance_is_named(changes, name):
+    assert disturbances(a_reply(**changes), threads=1, other_cpus=1) == (name,)
+
+
+def test_a_little_of_each_is_no_disturbance():
+    little = a_reply(run_queue_wait_ns=4 * MS, steal_ns=20 * MS, foreign_cpu_ns=20 * MS, other_cpus_ns=60 * MS, idle_cpu_ns=MS)
+    assert disturbances(little, threads=1, other_cpus=1) == ()
+
+
+def test_one_busy_cpu_of_many_others_is_no_disturbance():
+    assert disturbances(a_reply(other_cpus_ns=250 * MS), threads=1, other_cpus=8) == ()
