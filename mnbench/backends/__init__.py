@@ -42,7 +42,19 @@ class Feed:
     @classmethod
     def load(cls, path: Path) -> Feed:
         with np.load(path) as arrays:
-            return cls(input=np.ascontiguousarray(arrays["input"]), output=np.ascontiguousarray(arrays["output"]))
+            return cls(input=aligned(arrays["input"]), output=aligned(arrays["output"]))
+
+
+def aligned(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a contiguous copy that begins on a cache line (64 bytes), as the tensors that runtimes allocate themselves do.
+
+    numpy's own large arrays begin 16 bytes behind a page, so that each 64-byte load of them touches two lines.
+    """
+    room = np.empty(array.size + 16, dtype=np.float32)
+    skip = -(room.ctypes.data // 4) % 16
+    copy = room[skip : skip + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 class Session(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench import telemetry
-from mnbench.backends import Feed, missing_sentence
+from mnbench.backends import Feed, aligned, missing_sentence
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format
 
@@ -40,7 +40,7 @@ class OpenVinoSession:
             },
         )
         self._input = feed.input
-        self._output = np.full_like(feed.output, np.nan)
+        self._output = aligned(np.full_like(feed.output, np.nan))
         self._request = self._compiled.create_infer_request()
         self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
         self._request.set_output_tensor(ov.Tensor(self._output, shared_memory=True))

@@ -108,8 +108,31 @@ def fidelity() -> None:
             theirs = first or theirs_ms(cache / artifact.path, cpus)
             logs.append(math.log(ours / theirs))
             print(f"  {model} launch {launch}: mnbench {ours:.3f} ms, benchmark_app {theirs:.3f} ms", flush=True)
+        print(
+            f"  {model}: a call from Python takes {call_cost_us(cache / artifact.path, cpus):.0f} us more than OpenVINO's own latency"
+        )
         ratio = geometric_mean(logs, 0.95, "")
         print(f"{model}: mnbench / benchmark_app = {ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}] (limit 0.98 to 1.02)")
+
+
+def call_cost_us(path: Path, cpus: tuple[int, ...]) -> float:
+    """Return what the Python call adds to the latency that the request itself states, which is what benchmark_app reports."""
+    code = f"""
+import os, statistics, time
+os.sched_setaffinity(0, {set(cpus)})
+from mnbench import telemetry
+telemetry.refuse()
+import openvino as ov
+settings = dict(INFERENCE_NUM_THREADS=1, NUM_STREAMS=1, INFERENCE_PRECISION_HINT="f32", ENABLE_CPU_PINNING=False)
+request = ov.Core().compile_model({str(path)!r}, "CPU", settings).create_infer_request()
+extra_us = []
+for _ in range(300):
+    start = time.perf_counter_ns()
+    request.infer(share_outputs=True)
+    extra_us.append((time.perf_counter_ns() - start) / 1e3 - request.latency * 1e3)
+print(statistics.median(extra_us[50:]))
+"""
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
 def ours_ms(case: Case, artifact, cache: Path, cpus: tuple[int, ...]) -> float:

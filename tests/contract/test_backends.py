@@ -145,3 +145,12 @@ def test_the_worker_has_its_thread_count_before_a_runtime_is_imported():
     from mnbench.measure.launcher import environment_of
 
     assert environment_of(Case(model=SMALLEST, backend="torch", threads=2))["OMP_NUM_THREADS"] == "2"
+
+
+def test_input_and_output_begin_on_a_cache_line(tmp_path):
+    for size in (5, 1000, 224 * 224 * 3):
+        np.savez(tmp_path / "feed.npz", input=np.arange(size, dtype=np.float32), output=np.ones(3, np.float32))
+        feed = backends.Feed.load(tmp_path / "feed.npz")
+        assert (feed.input.ctypes.data % 64, feed.output.ctypes.data % 64) == (0, 0)
+        assert feed.input.flags.c_contiguous
+        assert (feed.input == np.arange(size, dtype=np.float32)).all()
