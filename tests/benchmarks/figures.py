@@ -108,9 +108,8 @@ def fidelity() -> None:
             theirs = first or theirs_ms(cache / artifact.path, cpus)
             logs.append(math.log(ours / theirs))
             print(f"  {model} launch {launch}: mnbench {ours:.3f} ms, benchmark_app {theirs:.3f} ms", flush=True)
-        print(
-            f"  {model}: a call from Python takes {call_cost_us(cache / artifact.path, cpus):.0f} us more than OpenVINO's own latency"
-        )
+        cost_us = call_cost_us(cache / artifact.path, cpus)
+        print(f"  {model}: a call from Python takes {cost_us:.0f} us more than the latency OpenVINO states")
         ratio = geometric_mean(logs, 0.95, "")
         print(f"{model}: mnbench / benchmark_app = {ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}] (limit 0.98 to 1.02)")
 
