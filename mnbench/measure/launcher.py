@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -53,10 +52,12 @@ class Worker:
             os.close(reply_write)
 
     def wait_until_started(self, timeout_s: float) -> None:
-        """Wait for the interpreter to have imported all but the runtime; a failure shows when the worker is asked."""
+        """Wait for the interpreter to have imported all but the runtime. Raises WorkerError."""
         if not self._started:
-            with contextlib.suppress(WorkerError):
-                self._started = isinstance(self._read(timeout_s), Started)
+            reply = self._read(timeout_s)
+            if not isinstance(reply, Started):
+                raise WorkerError(f"the worker's first word was {type(reply).__name__}, not Started.")
+            self._started = True
 
     def open(self, request: OpenRequest, timeout_s: float) -> OpenReply:
         """Open the model and check it. Raises WorkerError."""
@@ -112,6 +113,7 @@ class Worker:
         while not (chunks and chunks[-1].endswith(b"\n")):
             left_ms = (deadline - time.monotonic()) * 1000
             if left_ms <= 0 or not poll.poll(left_ms):
+                self._process.kill()  # now, not with its wave: alive, it could burn the CPU the others are timed on
                 raise WorkerError(f"the worker hung: no answer within {timeout_s:g} s; it was killed.")
             chunk = os.read(self._replies, 1 << 20)
             if not chunk:

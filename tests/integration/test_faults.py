@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from mnbench import stats, store
+from mnbench.errors import WorkerError
 from mnbench.measure import conduct
+from mnbench.measure.launcher import Worker
+from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case, SettleRule
 from tests.conftest import a_plan, a_run
 
@@ -120,3 +123,16 @@ def test_what_a_launch_measured_before_it_failed_is_not_used(tmp_path):
     assert run.failures
     assert sum(len(samples.rounds) for samples in crashed) >= 1
     assert (result.launches, result.samples) == (0, 0)
+
+
+def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):
+    """Left alive, it could burn the CPU on which the others are timed."""
+    case = Case(model="none", backend="hanging")
+    worker = Worker(case, tmp_path / "log")
+    try:
+        worker.open(OpenRequest(case=case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s=20.0)
+        with pytest.raises(WorkerError, match="it was killed"):
+            worker.round(RoundRequest(settle=SettleRule(), target_ms=20.0), timeout_s=0.5)
+        assert worker._process.wait(timeout=5.0) < 0
+    finally:
+        worker.close()
