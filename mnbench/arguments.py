@@ -56,6 +56,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_selftest(
         added.add_parser("selftest", help="how often is the method wrong here, and what does it find?", allow_abbrev=False)
     )
+    _add_study(added.add_parser("study", help="the papers' claims beside what this CPU does", allow_abbrev=False))
     doctor = added.add_parser("doctor", help="what this host is, and what about it spoils measuring", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="print JSON on standard output")
     readme = added.add_parser("readme", help="fill a Markdown file's tables from the reference run", allow_abbrev=False)
@@ -91,7 +92,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         metavar="PCT",
         help="stop a case when its ratios are known to ± PCT per cent; --budget still ends all",
     )
-    how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 10, as the budget allows)")
+    how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 20, as the budget allows)")
     how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
     how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
@@ -116,6 +117,20 @@ def _add_selftest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of five minutes or one")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
+    _add_cache(parser)
+    _add_output(parser)
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="studies, or all; see --list")
+    parser.add_argument("--list", action="store_true", help="list the studies")
+    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks, for the studies that take any")
+    parser.add_argument("--quick", action="store_true", help="a coarse grid, in 90 seconds")
+    parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of the study's own")
+    parser.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted study, under its own plan")
     _add_cache(parser)
     _add_output(parser)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mnbench.compare import Request
     from mnbench.records import Run
     from mnbench.selftest import SelfTest
+    from mnbench.study_records import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -121,6 +122,76 @@ def _print_selftest(judged: SelfTest, directory: Path, options: argparse.Namespa
         print(f"\n{directory}")
 
 
+def _study(options: argparse.Namespace) -> int:
+    from mnbench import studies
+
+    if options.list:
+        print("\n".join(f"{name:20} {studies.get(name).question}" for name in studies.names()))
+        return DONE
+    if options.resume is None and not options.names:
+        raise UsageError(f"name a study, or all: {', '.join(studies.names())}. See: mnbench study --list")
+    names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
+    for name in names:
+        studies.get(name)  # a misspelt name is told before the first of them takes its minutes
+    if options.resume is not None:
+        return _one_study(None, options)
+    return max(_one_study(name, options) for name in names)
+
+
+def _one_study(name: str | None, options: argparse.Namespace) -> int:
+    """Run a study, or resume the one of --resume, and print its findings."""
+    from mnbench import compare, store, studies
+    from mnbench.report.progress import listener
+
+    request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
+    wanted = _study_options(options)
+    with listener(quiet=options.quiet) as progress:
+        try:
+            if name is None:
+                directory = studies.resume(store.resolve(options.resume, options.out), wanted, options.cache, progress)
+            else:
+                directory = studies.run(name, wanted, request, progress)
+        except compare.Interrupted as interrupted:
+            progress.close()
+            _complain(f"{interrupted}; go on with: mnbench study --resume {interrupted.directory}", FAILED)
+            return 128 + interrupted.signal
+    _print_findings(directory, options)
+    run = store.load(directory)
+    return FAILED if run.failures or run.unmeasured() else DONE
+
+
+def _study_options(options: argparse.Namespace) -> StudyOptions:
+    from mnbench.environment import parse_cpus
+    from mnbench.study_records import StudyOptions
+
+    if options.budget is not None and not 1 <= options.budget <= 7 * 86_400:
+        raise UsageError(f"--budget must be between 1 second and a week, not {options.budget:g} s.")
+    if not 0 <= options.seed < 1 << 32:
+        raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {options.seed}.")
+    return StudyOptions(
+        backends=tuple(dict.fromkeys(options.backends)),
+        models=tuple(options.models or ()),
+        quick=options.quick,
+        budget_s=options.budget,
+        cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
+        seed=options.seed,
+    )
+
+
+def _print_findings(directory: Path, options: argparse.Namespace) -> None:
+    from mnbench.report import findings
+
+    if options.json:
+        print((directory / findings.FILE).read_text(encoding="utf-8"), end="")
+    elif options.quiet:
+        print(directory)
+    else:
+        from rich.console import Console
+
+        findings.render(findings.read_findings(directory), Console())
+        print(f"\n{directory}")
+
+
 def _refuse_changes(options: argparse.Namespace) -> None:
     """Raise UsageError for an option that a resumed run would silently ignore, because its plan is made."""
     default = vars(parser(COMMANDS).parse_args(["compare"]))
@@ -132,7 +203,14 @@ def _refuse_changes(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> int:
     from mnbench import store
 
-    _publish(store.resolve(options.run, options.out), options)
+    directory = store.resolve(options.run, options.out)
+    if store.load(directory).plan.study:
+        from mnbench import studies
+
+        studies.publish(directory)
+        _print_findings(directory, options)
+    else:
+        _publish(directory, options)
     return DONE
 
 
@@ -243,6 +321,7 @@ COMMANDS = {
     "list": _list,
     "diff": _diff,
     "selftest": _selftest,
+    "study": _study,
     "doctor": _doctor,
     "readme": _readme,
 }

@@ -13,8 +13,9 @@ from typing import Protocol
 from mnbench import backends, catalog, environment, store
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
-from mnbench.measure import Already, Progress, conduct
-from mnbench.records import REGIMES, Artifact, Case, Environment, ExportSpec, Format, Plan, Run
+from mnbench.measure.conduct import conduct
+from mnbench.measure.conductor import Already, Progress
+from mnbench.records import REGIMES, Artifact, Case, Caveat, Environment, ExportSpec, Format, Plan, Run
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -24,12 +25,12 @@ DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
-MOST_LAUNCHES = 10
+MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
 """In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
-FEWEST_LAUNCHES = 5
-"""Launches that a round's length is chosen for, when the budget is tight."""
+LAUNCHES_AIMED_AT = 12
+"""Launches that a round's length is chosen for: from twelve on, one disturbed wave does not widen a ratio's interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,24 +135,24 @@ def models_of(request: Request) -> tuple[str, ...]:
 
 
 def most_launches(request: Request) -> int:
-    """Return where launches end when the user names no number: 10, more with a longer budget or a target."""
+    """Return where launches end when the user names no number: 20, more with a longer budget or a target."""
     if request.target_ci_pct is not None:
         return MOST_LAUNCHES_TO_TARGET
     return max(MOST_LAUNCHES, round(MOST_LAUNCHES * request.budget_s / DEFAULT_BUDGET_S))
 
 
 def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
-    """Return (rounds per launch, milliseconds per round) that let the budget hold about five launches of every case.
+    """Return (rounds per launch, milliseconds per round) that let the budget hold about twelve launches of every case.
 
-    A launch costs about 0.5 s before its first round (start, import, open, settle): with little time, fewer and shorter
+    A launch costs about 0.35 s before its first round (start, import, open, settle): with little time, fewer and shorter
     rounds are given up before launches are, because launches are what the interval is computed over.
     """
-    per_launch_s = budget_s / (cases * FEWEST_LAUNCHES)
+    per_launch_s = budget_s / (cases * LAUNCHES_AIMED_AT)
     if per_launch_s >= 1.2:
         return 2, 250.0
-    if per_launch_s >= 0.9:
+    if per_launch_s >= 0.8:
         return 1, 250.0
-    return 1, 100.0
+    return 1, 150.0 if per_launch_s >= 0.5 else 100.0
 
 
 def run(request: Request, listener: Listener) -> Path:
@@ -160,8 +161,8 @@ def run(request: Request, listener: Listener) -> Path:
 
 
 @terminated_as_interrupt()
-def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
-    """Export, measure and store what a plan says; return the run directory.
+def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Sequence[Caveat] = ()) -> Path:
+    """Export, measure and store what a plan says, with `caveats` of the plan itself; return the run directory.
 
     Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
     Interrupted afterwards.
@@ -183,7 +184,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener) -> Path:
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
         artifacts=tuple({artifact.path: artifact for artifact in artifacts.values() if artifact}.values()),
-        caveats=environment.warnings_of(environment.findings(host)),
+        caveats=(*caveats, *environment.warnings_of(environment.findings(host))),
     )
     measure(new_run, directory, artifacts, request.cache, listener)
     return directory
@@ -259,8 +260,8 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {request.batch}.")
     if not 0 <= request.seed < 1 << 32:
         raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {request.seed}.")
-    if request.launches is not None and request.launches < 2:
-        raise UsageError(f"--launches must be 2 or more, not {request.launches}: an interval is computed over launches.")
+    if request.launches is not None and request.launches < 3:
+        raise UsageError(f"--launches must be 3 or more, not {request.launches}: an interval is computed over launches.")
     if not 1 <= request.budget_s <= 7 * 86_400:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
     if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:

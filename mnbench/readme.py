@@ -43,4 +43,4 @@ def _directory(name: str | None, reference: Path) -> Path:
 def _shown(directory: Path, file: Path) -> markdown.Shown:
     run = store.load(directory)
     folder = Path(os.path.relpath(directory, file.parent)).as_posix()
-    return markdown.Shown(run=run, analysis=stats.analyse(run), folder=folder)
+    return markdown.Shown(run=run, analysis=stats.analyse(run), folder=folder, directory=directory)

@@ -6,10 +6,12 @@ one monotonic clock unless the name says otherwise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mnbench.errors import UsageError
 from mnbench.host_records import Cache as Cache
 from mnbench.host_records import Environment as Environment
 
@@ -113,6 +115,21 @@ class ExportSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCost:
+    """What one layer that multiplies and adds costs for one image. Normalisation is folded into it and costs nothing."""
+
+    name: str
+    """Dotted name of the torch module."""
+    kind: str
+    """`standard`, `depthwise`, `pointwise`, `grouped`, `linear` or `other`."""
+    params: int
+    madds: int
+    input_elements: int
+    output_elements: int
+    output_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """One exported file, and how far its outputs are from torch's on the stored feed."""
 
@@ -138,6 +155,8 @@ class Artifact:
     """Values too small for a normal float32, in the weights and in what the layers put out for the stored feed."""
     uncounted: tuple[str, ...] = ()
     """Operators the MAdds counter met and cannot count."""
+    layers: tuple[LayerCost, ...] = ()
+    """The layers that multiply and add, in the order of execution. Empty in runs stored before they were kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +175,15 @@ class Case:
     def id(self) -> str:
         name = f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
         return f"{name}-{self.variant}" if self.variant else name
+
+    @property
+    def planted_pct(self) -> float:
+        """The slow-down in per cent that a variant such as `slow3` asks for, else 0. Raises UsageError above 100."""
+        match = re.fullmatch(r"slow(\d+(?:\.\d+)?)", self.variant)
+        pct = float(match[1]) if match else 0.0
+        if pct > 100:
+            raise UsageError(f"a planted slow-down of {pct:g} % is more than the 100 % that can be asked for.")
+        return pct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +229,16 @@ class Plan:
     """Memory read and written before each cold inference: twice the last-level cache, 256 MiB at most."""
     cold_samples: int = 8
     """Cold inferences of a launch."""
+    cold_launches: int = 5
+    """Launches that have a cold round; the time of further ones goes to the steady latency, which the ratios rest on."""
+    sweep: bool = False
+    """A launch is one process per backend and thread count that opens each of its cases in turn: for grids of hundreds.
+    Otherwise each case has a process of its own."""
+    least_inferences: int = 1
+    most_inferences: int = 2_000
+    """Inferences of a round, whatever its target duration."""
+    study: str = ""
+    """The study this plan belongs to; empty for `mnbench compare`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +402,7 @@ class CaseResult:
 
     case: Case
     latency_ns: Estimate | None
-    """Steady latency; None with fewer than two usable launches."""
+    """Steady latency; None with fewer than three usable launches."""
     p90_ns: float | None
     """None below 64 samples, as for the other percentiles' own minimum (see docs/methodology.md)."""
     p99_ns: float | None

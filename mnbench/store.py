@@ -1,6 +1,7 @@
 """Run directories: raw results written the moment they exist, and read back whole.
 
     run.json         everything but the figures: schema version, environment, plan, artefacts, launches, caveats
+    launches.jsonl   while the run lasts: one line a launch, so that run.json is not written anew for each of thousands
     rounds.csv       one line a round, with the kernel's counters; a round counts once its line is complete
     samples.csv.gz   one line an inference; one gzip member a round, so a round is appended without touching the others
 
@@ -31,6 +32,7 @@ from mnbench.records import SCHEMA_VERSION, Case, Caveat, LaunchFailure, Memory,
 RUN_FILE = "run.json"
 ROUNDS_FILE = "rounds.csv"
 SAMPLES_FILE = "samples.csv.gz"
+LAUNCHES_FILE = "launches.jsonl"
 LOGS_FOLDER = "logs"
 NEEDED_BYTES = 32 << 20
 """Free space asked for before measuring: about ten times what the table's run takes, plots included."""
@@ -69,6 +71,8 @@ class RunWriter:
                 tables.append(directory / ROUNDS_FILE, tables.line(ROUND_COLUMNS))
                 tables.append(directory / SAMPLES_FILE, gzip.compress(tables.line(SAMPLE_COLUMNS)))
         self._write_run()
+        with _explained(directory):
+            (directory / LAUNCHES_FILE).unlink(missing_ok=True)  # run.json has them now
 
     @property
     def logs(self) -> Path:
@@ -76,7 +80,8 @@ class RunWriter:
 
     def launch(self, samples: Samples) -> None:
         self._launches[(samples.case.id, samples.launch)] = samples
-        self._write_run()
+        with _explained(self.directory):
+            tables.append(self.directory / LAUNCHES_FILE, msgspec.json.encode(samples) + b"\n")
 
     def round(self, case: Case, launch: int, measured: Round) -> None:
         samples = b"".join(tables.line(row) for row in _sample_rows(case, launch, measured))
@@ -100,6 +105,8 @@ class RunWriter:
         """Write run.json for the last time; `finished` is false for a run that was interrupted."""
         self._run = replace(self._run, finished=finished)
         self._write_run()
+        with _explained(self.directory):
+            (self.directory / LAUNCHES_FILE).unlink(missing_ok=True)
         if self.logs.is_dir() and not any(self.logs.iterdir()):
             self.logs.rmdir()
 
@@ -174,9 +181,10 @@ def load(directory: Path) -> Run:
         raise StoreError(f"{directory} is not a run directory: {RUN_FILE}: {error.strerror}.") from error
     run = _decode(data, directory)
     rounds, lost = _read_rounds(directory)
+    launches = {(s.case.id, s.launch): s for s in (*run.samples, *_read_launches(directory))}
     return replace(
         run,
-        samples=tuple(replace(s, rounds=tuple(rounds.get((s.case.id, s.launch), ()))) for s in run.samples),
+        samples=tuple(replace(s, rounds=tuple(rounds.get(key, ()))) for key, s in launches.items()),
         caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(lost)))),
     )
 
@@ -210,6 +218,16 @@ def _decode(data: bytes, directory: Path) -> Run:
         return msgspec.json.decode(data, type=Run)
     except _UNREADABLE as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_launches(directory: Path) -> list[Samples]:
+    """Return the launches of a run that lasts or was killed; of its last line only what is complete."""
+    path = directory / LAUNCHES_FILE
+    data = path.read_bytes() if path.is_file() else b""
+    try:
+        return [msgspec.json.decode(line, type=Samples) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+    except _UNREADABLE as error:
+        raise StoreError(f"{path} is damaged: {error}.") from error
 
 
 def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], int]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from mnbench.catalog.networks import NETWORKS, SUITES
-from mnbench.catalog.operators import OPERATORS
+from mnbench.catalog.networks import NETWORKS, SUITES, Network
+from mnbench.catalog.operators import OPERATORS, network_of, parse
 from mnbench.catalog.published import Figures, read_figures
 from mnbench.errors import UnknownNameError
 from mnbench.records import ModelCard
@@ -22,14 +22,16 @@ def names() -> tuple[str, ...]:
 
 
 def card(name: str) -> ModelCard:
-    """Return the card of one network.
+    """Return the card of one network, or of an operator that its name describes (`mnbench.catalog.operators`).
 
-    Raises UnknownNameError, with the nearest name, for a network the catalog does not hold.
+    Raises UnknownNameError, with the nearest name, for a network the catalog does not hold, UsageError for an operator that
+    cannot be.
     """
-    try:
-        return _cards()[name]
-    except KeyError:
-        raise UnknownNameError("model", name, names()) from None
+    if (found := _cards().get(name)) is not None:
+        return found
+    if (operator := parse(name)) is not None:
+        return _card(network_of(operator), Figures())
+    raise UnknownNameError("model", name, names())
 
 
 def suites() -> tuple[str, ...]:
@@ -56,20 +58,20 @@ def _suites() -> dict[str, tuple[str, ...]]:
 @cache
 def _cards() -> dict[str, ModelCard]:
     published = read_figures()
-    cards = {}
-    for network in (*NETWORKS, *OPERATORS):
-        figures = published.get(network.name, Figures())
-        cards[network.name] = ModelCard(
-            name=network.name,
-            family=network.family,
-            build=network.build,
-            arguments=network.arguments,
-            input_chw=(network.channels, network.resolution, network.resolution),
-            params=tuple(figures.params),
-            madds=tuple(figures.madds),
-            latency=tuple(figures.latency),
-            accuracy=tuple(figures.accuracy),
-            weights=network.weights,
-            license=network.license,
-        )
-    return cards
+    return {network.name: _card(network, published.get(network.name, Figures())) for network in (*NETWORKS, *OPERATORS)}
+
+
+def _card(network: Network, figures: Figures) -> ModelCard:
+    return ModelCard(
+        name=network.name,
+        family=network.family,
+        build=network.build,
+        arguments=network.arguments,
+        input_chw=(network.channels, network.resolution, network.resolution),
+        params=tuple(figures.params),
+        madds=tuple(figures.madds),
+        latency=tuple(figures.latency),
+        accuracy=tuple(figures.accuracy),
+        weights=network.weights,
+        license=network.license,
+    )

@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from mnbench.environment import package_version
 from mnbench.errors import ExportError
-from mnbench.records import Artifact, ExportSpec, Format
+from mnbench.records import Artifact, ExportSpec, Format, LayerCost
 
 LAYOUT = 1
 """Raised when the content of a folder changes its meaning; part of every digest."""
@@ -63,6 +63,28 @@ class Made:
     explained_rel_error: Mapping[str, float]
     feed_path: str
     """Relative to the cache."""
+    layers: tuple[LayerCost, ...] = ()
+
+
+def made_from(source: Artifact, *, main: str, exporter: str, errors: tuple[float, float]) -> Made:
+    """Return what an exporter yields that started from another artefact: what was counted there holds here too.
+
+    `errors` are (absolute, relative), as `file_errors` gives them.
+    """
+    return Made(
+        main=main,
+        exporter=exporter,
+        max_abs_error=errors[0],
+        max_rel_error=errors[1],
+        params=source.params,
+        madds=source.madds,
+        denormal_weights=source.denormal_weights,
+        denormal_activations=source.denormal_activations,
+        uncounted=source.uncounted,
+        explained_rel_error=source.explained_rel_error,
+        feed_path=source.feed_path,
+        layers=source.layers,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +207,7 @@ def _record(spec: ExportSpec, kind: Format, made: Made, draft: Path, folder: Pat
         denormal_weights=made.denormal_weights,
         denormal_activations=made.denormal_activations,
         uncounted=made.uncounted,
+        layers=made.layers,
     )
 
 

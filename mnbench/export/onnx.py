@@ -14,47 +14,44 @@ import onnxruntime as ort
 import torch
 
 from mnbench import catalog, zoo
+from mnbench.catalog.operators import CHAIN_FAMILY
 from mnbench.errors import ExportError
-from mnbench.export.cache import Made, ensure, file_errors
+from mnbench.export.cache import Made, ensure, file_errors, made_from
+from mnbench.export.chain_graph import INPUT, OUTPUT, graph_of
 from mnbench.records import ExportSpec, Format
-
-INPUT, OUTPUT = "input", "logits"
 
 
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     """Write model.onnx. Raises ExportError when the file is not as this module's first line promises."""
     state = ensure(spec, Format.TORCH_STATE, cache)
-    module = zoo.build(catalog.card(spec.model), weights=torch.load(cache / state.path, weights_only=True))
+    card = catalog.card(spec.model)
+    module = zoo.build(card, weights=torch.load(cache / state.path, weights_only=True))
     with np.load(cache / state.feed_path) as feed:
         x, y = feed["input"], feed["output"]
     path = folder / "model.onnx"
+    if card.family == CHAIN_FAMILY:
+        exporter = f"mnbench graph writer, opset {spec.opset}"
+        onnx.save(graph_of(module, tuple(x.shape), tuple(y.shape), spec.opset), path)
+    else:
+        exporter = f"torch.onnx (dynamo) {torch.__version__}, opset {spec.opset}"
+        _export_with_torch(module, x, path, spec.opset)
+    check_file(path, spec)
+    return made_from(state, main=path.name, exporter=exporter, errors=file_errors("the ONNX file", _run(path, x), y))
+
+
+def _export_with_torch(module: torch.nn.Module, x: np.ndarray, path: Path, opset: int) -> None:
     with _quiet():
         torch.onnx.export(
             module,
             (torch.from_numpy(x),),
             path,
             dynamo=True,
-            opset_version=spec.opset,
+            opset_version=opset,
             input_names=[INPUT],
             output_names=[OUTPUT],
             external_data=False,
             optimize=True,
         )
-    check_file(path, spec)
-    max_abs, max_rel = file_errors("the ONNX file", _run(path, x), y)
-    return Made(
-        main=path.name,
-        exporter=f"torch.onnx (dynamo) {torch.__version__}, opset {spec.opset}",
-        max_abs_error=max_abs,
-        max_rel_error=max_rel,
-        params=state.params,
-        madds=state.madds,
-        denormal_weights=state.denormal_weights,
-        denormal_activations=state.denormal_activations,
-        uncounted=state.uncounted,
-        explained_rel_error=state.explained_rel_error,
-        feed_path=state.feed_path,
-    )
 
 
 def check_file(path: Path, spec: ExportSpec) -> None:

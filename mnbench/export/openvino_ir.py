@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mnbench import telemetry
-from mnbench.export.cache import Made, ensure, file_errors
+from mnbench.export.cache import Made, ensure, file_errors, made_from
 from mnbench.records import ExportSpec, Format
 
 
@@ -27,17 +27,9 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     with np.load(cache / source.feed_path) as feed:
         x, y = feed["input"], feed["output"]
     compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    max_abs, max_rel = file_errors("the IR", compiled([x])[0], y)
-    return Made(
+    return made_from(
+        source,
         main=path.name,
         exporter=f"openvino {ov.get_version()} from {source.exporter}",
-        max_abs_error=max_abs,
-        max_rel_error=max_rel,
-        params=source.params,
-        madds=source.madds,
-        denormal_weights=source.denormal_weights,
-        denormal_activations=source.denormal_activations,
-        uncounted=source.uncounted,
-        explained_rel_error=source.explained_rel_error,
-        feed_path=source.feed_path,
+        errors=file_errors("the IR", compiled([x])[0], y),
     )

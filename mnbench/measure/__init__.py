@@ -1,5 +1,5 @@
-"""Measuring: child processes, the timed region, the order of turns. The only package that reads a clock."""
+"""Measuring: child processes, the timed region, the order of turns. The only package that reads a clock.
 
-from mnbench.measure.conduct import Already, Progress, Sink, conduct
-
-__all__ = ["Already", "Progress", "Sink", "conduct"]
+Imports nothing: every worker imports this package, and what the parent needs (statistics above all) would take a worker longer
+to import than its interpreter to start.
+"""

@@ -10,9 +10,10 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from mnbench.records import Case, Plan
+from mnbench.records import Case, Estimate, Plan
 from mnbench.stats.analysis import pairs_of
 from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.paired import paired_ratio
 
 RoundLogs = Mapping[int, Sequence[float]]
 """By launch: log of the median latency of each usable round."""
@@ -37,10 +38,13 @@ def unfinished(plan: Plan, rounds: Mapping[str, RoundLogs]) -> list[Case]:
     for case, baseline in pairs_of(plan):
         paired |= {case, baseline}
         common = sorted(logs[case.id].keys() & logs[baseline.id].keys())
-        if _too_wide([logs[case.id][n] - logs[baseline.id][n] for n in common], plan):
+        if _too_wide(paired_ratio([logs[case.id][n] - logs[baseline.id][n] for n in common], plan.level), len(common), plan):
             needed |= {case, baseline}
     alone = [case for case in plan.cases if case not in paired]
-    needed |= {case for case in alone if _too_wide(list(logs[case.id].values()), plan)}
+    for case in alone:
+        values = list(logs[case.id].values())
+        if _too_wide(geometric_mean(values, plan.level, ""), len(values), plan):
+            needed.add(case)
     return [case for case in plan.cases if case in needed]
 
 
@@ -67,8 +71,7 @@ def launch_means(rounds: RoundLogs) -> dict[int, float]:
     return {launch: statistics.fmean(logs) for launch, logs in rounds.items() if logs}
 
 
-def _too_wide(logs: Sequence[float], plan: Plan) -> bool:
-    estimate = geometric_mean(logs, plan.level, "")
-    if estimate is None or len(logs) < FEWEST_LAUNCHES or plan.target_ci_pct is None:
+def _too_wide(estimate: Estimate | None, launches: int, plan: Plan) -> bool:
+    if estimate is None or launches < FEWEST_LAUNCHES or plan.target_ci_pct is None:
         return True
     return estimate.half_width_pct > plan.target_ci_pct

@@ -7,71 +7,20 @@ interleaved, neighbours in time are comparable, and a case is seen in as many fr
 
 from __future__ import annotations
 
-import math
-import os
 import random
-import statistics
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from mnbench.environment import available_memory_bytes
-from mnbench.errors import WorkerError
-from mnbench.measure.allocation import rounds_worth, unfinished
-from mnbench.measure.disturbance import disturbances
-from mnbench.measure.launcher import Worker
-from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.measure.conductor import Already, Conductor, Progress, Sink
 from mnbench.measure.schedule import order_of_pass
-from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
+from mnbench.measure.sweep import Sweeps
+from mnbench.records import Artifact, Case, Plan
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
 IMAGE_BYTES = 20 << 20
 """Activations of one image of the largest network."""
-MOST_REPEATS = 2
-"""Extra attempts at a disturbed round."""
-MOST_FAILURES = 2
-
-
-class Sink(Protocol):
-    """Where results go the moment they exist, so that nothing measured can be lost."""
-
-    def launch(self, samples: Samples) -> None:
-        """Keep a launch that has opened; it has no rounds yet."""
-
-    def round(self, case: Case, launch: int, measured: Round) -> None: ...
-
-    def memory(self, memory: Memory) -> None: ...
-
-    def failure(self, failure: LaunchFailure) -> None: ...
-
-    def elapsed(self, measuring_s: float) -> None:
-        """Keep the time spent on measuring so far."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where the run stands; for a progress bar."""
-
-    elapsed_s: float
-    left_s: float
-    wave: int
-    waves: int
-    what: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Already:
-    """What an interrupted run has behind it."""
-
-    waves: int = 0
-    elapsed_s: float = 0.0
-    samples: tuple[Samples, ...] = ()
-    failures: tuple[LaunchFailure, ...] = ()
 
 
 def conduct(
@@ -90,61 +39,20 @@ def conduct(
     passes through after the workers ended.
     """
     already = already or Already()
-    conductor = _Conductor(plan, artifacts, cache, logs, sink, progress, already)
+    if plan.sweep:
+        Sweeps(plan, artifacts, cache, logs, sink, progress, already).carry_out()
+        return
+    waves = _Waves(plan, artifacts, cache, logs, sink, progress, already)
     if "memory" in plan.regimes and not already.samples:
-        conductor.memory_pass()
+        waves.memory_pass()
     for _ in range(plan.launches - already.waves):
-        if not conductor.time_for_wave() or not conductor.unfinished():
+        if not waves.time_for_wave() or not waves.unfinished():
             break
-        conductor.wave()
+        waves.wave()
 
 
-@dataclass(slots=True)
-class _Spent:
-    """What launches and rounds of one case took."""
-
-    start_s: list[float] = field(default_factory=list)
-    round_s: list[float] = field(default_factory=list)
-
-
-class _Conductor:
-    """The state of one run: the clock, the cases still in play, and the count of rounds."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        artifacts: Mapping[str, Artifact | None],
-        cache: Path,
-        logs: Path,
-        sink: Sink,
-        progress: Callable[[Progress], None],
-        already: Already,
-    ) -> None:
-        self._plan, self._artifacts, self._cache, self._logs = plan, artifacts, cache, logs
-        self._sink, self._progress = sink, progress
-        self._start_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
-        self._order = max((r.order + 1 for samples in already.samples for r in samples.rounds), default=0)
-        self._wave = already.waves
-        self._wave_s: list[float] = []
-        self._spent = {case.id: _Spent() for case in plan.cases}
-        self._failures = Counter(failure.case.id for failure in already.failures)
-        self._failed_launches: set[tuple[str, int]] = set()
-        self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
-        for samples in already.samples:
-            for measured in samples.rounds:
-                self._note(samples.case, samples.launch, measured)
-
-    def elapsed_s(self) -> float:
-        return (time.perf_counter_ns() - self._start_ns) / 1e9
-
-    def time_for_wave(self) -> bool:
-        """Say whether another wave ends within the budget."""
-        return self.elapsed_s() + self._expected_wave_s() <= self._plan.budget_s
-
-    def unfinished(self) -> list[Case]:
-        """Return the cases that need another wave and have not failed for good."""
-        alive = [case for case in self._plan.cases if not self._given_up(case)]
-        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs)
+class _Waves(Conductor):
+    """One process a case, all of a wave alive together and taking turns."""
 
     def wave(self) -> None:
         """Start one launch of each unfinished case, let them take turns, end them."""
@@ -158,162 +66,18 @@ class _Conductor:
         self._wave_s.append(self.elapsed_s() - began_s)
         self._sink.elapsed(self.elapsed_s())
 
-    def memory_pass(self) -> None:
-        """Open each case once, alone and untimed, for what it holds in memory."""
-        for case in self._plan.cases:
-            with self._workers([case], 0) as workers:
-                what = f"memory of {case.model} in {case.backend}"
-                reply = self._ask_open(workers[case.id], 0, what) if case.id in workers else None
-                if reply is not None:
-                    self._sink.memory(Memory(case=case, imported_bytes=reply.imported_bytes, peak_bytes=reply.peak_bytes))
-
     def _group(self, cases: Sequence[Case], launch: int) -> None:
         """Open one launch of each case, give each its rounds in turn, end them all."""
         with self._workers(cases, launch) as workers:
-            opened = {case for case in cases if case.id in workers and self._open(workers[case.id], launch)}
+            opened = {case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)}
             wanted = {case.id: self._rounds_worth(case) for case in opened}
             passes = max(wanted.values(), default=0)
-            for index in range(passes + ("cold" in self._plan.regimes)):
+            cold = "cold" in self._plan.regimes and launch < self._plan.cold_launches
+            for index in range(passes + cold):
                 # In the plan's order: the square's balance over waves holds only if a place always means the same case.
                 taking_part = [c for c in self._plan.cases if c in opened and (index == passes or wanted[c.id] > index)]
                 for case in order_of_pass(taking_part, launch * self._plan.rounds_per_launch + index, self._plan.seed):
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
                     self._tell(f"{case.model} in {case.backend}")
-                    self._rounds(workers[case.id], launch, index, "cold" if index == passes else "steady")
-
-    @contextmanager
-    def _workers(self, cases: Sequence[Case], launch: int) -> Iterator[dict[str, Worker]]:
-        """Start the interpreters of a group; none imports a runtime before its turn to open. End them all on the way out."""
-        workers: dict[str, Worker] = {}
-        try:
-            for case in cases:
-                began_ns = time.perf_counter_ns()
-                try:
-                    workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
-                except WorkerError as error:
-                    self._fail(case, launch, str(error), "", began_ns)
-            if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
-                for worker in workers.values():
-                    with suppress(WorkerError):  # it is reported when the worker's turn to open comes
-                        worker.wait_until_started(self._plan.timeout_s)
-            yield workers
-        finally:
-            for worker in workers.values():
-                worker.close()
-
-    def _open(self, worker: Worker, launch: int) -> bool:
-        began_s = self.elapsed_s()
-        reply = self._ask_open(worker, launch, f"opening {worker.case.model} in {worker.case.backend}")
-        if reply is None:
-            return False
-        self._spent[worker.case.id].start_s.append(self.elapsed_s() - began_s)
-        self._sink.launch(_launch(worker.case, launch, reply))
-        return True
-
-    def _ask_open(self, worker: Worker, launch: int, what: str) -> OpenReply | None:
-        """Open a case; None when the budget is spent, or it fails, which is reported."""
-        if self._over():
-            return None
-        case = worker.case
-        self._tell(what)
-        request = OpenRequest(case=case, artifact=self._artifacts[case.id], cache=str(self._cache), cpus=self._plan.cpus)
-        began_ns = time.perf_counter_ns()
-        try:
-            return worker.open(request, self._plan.timeout_s)
-        except WorkerError as error:
-            self._fail(case, launch, str(error), worker.log_tail(), began_ns)
-            return None
-
-    def _rounds(self, worker: Worker, launch: int, index: int, regime: str) -> None:
-        """Time one round; repeat it while it was disturbed, at most twice. All are kept."""
-        request = RoundRequest(
-            settle=self._plan.settle,
-            target_ms=self._plan.round_target_ms,
-            cold_samples=self._plan.cold_samples if regime == "cold" else 0,
-            evict_bytes=self._plan.evict_bytes,
-        )
-        for _ in range(1 + MOST_REPEATS):
-            began_s, began_ns = self.elapsed_s(), time.perf_counter_ns()
-            try:
-                reply = worker.round(request, self._plan.timeout_s)
-            except WorkerError as error:
-                self._fail(worker.case, launch, str(error), worker.log_tail(), began_ns)
-                return
-            measured = self._place(reply, index, regime, worker.case)
-            self._note(worker.case, launch, measured)
-            if regime == "steady":
-                self._spent[worker.case.id].round_s.append(self.elapsed_s() - began_s)
-            self._sink.round(worker.case, launch, measured)
-            self._sink.elapsed(self.elapsed_s())
-            if not measured.disturbances or self._over():
-                break
-
-    def _note(self, case: Case, launch: int, measured: Round) -> None:
-        """Remember a round for deciding where the time goes next."""
-        if measured.regime == "steady" and not measured.disturbances:
-            logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
-            logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
-
-    def _rounds_worth(self, case: Case) -> int:
-        """Return the rounds for a launch of a case: the plan's number, or with a target what its variances make best."""
-        default, spent = self._plan.rounds_per_launch, self._spent[case.id]
-        if self._plan.target_ci_pct is None or not spent.round_s:
-            return default
-        start_s, round_s = statistics.median(spent.start_s), statistics.median(spent.round_s)
-        return rounds_worth(self._round_logs[case.id], start_s, round_s, default)
-
-    def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
-        fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
-        measured = Round(
-            index=index,
-            regime=regime,
-            order=self._order,
-            started_ns=reply.started_ns - self._start_ns,
-            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(self._plan.cpus)),
-            **fields,
-        )
-        self._order += 1
-        return measured
-
-    def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:
-        """Report a failure. What the launch measured is not used, and the time it took is not taken from the others."""
-        self._start_ns += time.perf_counter_ns() - began_ns
-        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=log_tail))
-        self._failed_launches.add((case.id, launch))
-        self._failures[case.id] += 1
-        self._round_logs[case.id].pop(launch, None)
-
-    def _given_up(self, case: Case) -> bool:
-        """A case is left out after two failures, or after one if it never gave a figure in this sitting."""
-        if any(failed == case.id for failed, _ in self._failed_launches) and not self._round_logs[case.id]:
-            return True
-        return self._failures[case.id] >= MOST_FAILURES
-
-    def _over(self) -> bool:
-        return self.elapsed_s() >= self._plan.budget_s
-
-    def _expected_wave_s(self) -> float:
-        """The longer of the last two waves: with a target, waves become shorter as cases finish."""
-        return max(self._wave_s[-2:], default=0.0)
-
-    def _tell(self, what: str) -> None:
-        elapsed_s, wave_s = self.elapsed_s(), self._expected_wave_s()
-        waves, left_s = self._plan.launches, max(0.0, self._plan.budget_s - elapsed_s)
-        if wave_s:
-            waves = min(waves, self._wave + 1 + int(left_s / wave_s))
-            left_s = min(left_s, (waves - self._wave) * wave_s)
-        self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
-
-
-def _launch(case: Case, launch: int, reply: OpenReply) -> Samples:
-    return Samples(
-        case=case,
-        launch=launch,
-        effective=reply.effective,
-        import_ns=reply.import_ns,
-        load_ns=reply.load_ns,
-        first_ns=reply.first_ns,
-        max_abs_error=reply.max_abs_error,
-        max_rel_error=reply.max_rel_error,
-    )
+                    self._rounds(workers[case.id], case, launch, index, "cold" if index == passes else "steady")

@@ -73,6 +73,10 @@ class Worker:
             raise WorkerError(f"the worker answered {type(reply).__name__} to RoundRequest.")
         return reply
 
+    def alive(self) -> bool:
+        """Say whether the child can still be asked: it ends after a failure."""
+        return self._process.poll() is None
+
     def log_tail(self) -> str:
         """Return the last lines the child wrote to standard output or error."""
         try:

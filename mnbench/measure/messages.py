@@ -17,7 +17,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
-    """Pin yourself, import the runtime, open the artefact, check it, and say what the runtime says."""
+    """Pin yourself, import the runtime, open the artefact, check it, and say what the runtime says.
+
+    What was open before is closed first: in a sweep one process opens many artefacts in turn.
+    """
 
     case: Case
     artifact: Artifact | None
@@ -34,6 +37,9 @@ class RoundRequest:
     target_ms: float
     cold_samples: int = 0
     evict_bytes: int = 0
+    least: int = 1
+    most: int = 2_000
+    """Inferences of the measured part, whatever the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,20 +14,24 @@ MOST_INFERENCES = 2_000
 
 
 def time_for(
-    run: Callable[[], None], duration_ns: int, now_ns: Clock = time.perf_counter_ns, most: int = MOST_INFERENCES
+    run: Callable[[], None],
+    duration_ns: int,
+    now_ns: Clock = time.perf_counter_ns,
+    most: int = MOST_INFERENCES,
+    least: int = 1,
 ) -> list[int]:
     """Return the latencies in nanoseconds of back-to-back inferences until `duration_ns` is over.
 
-    At least one inference is made; at most `most`.
+    At least `least` inferences are made; at most `most`.
     """
     latencies_ns: list[int] = []
     deadline_ns = now_ns() + duration_ns
-    for _ in range(most):
+    for made in range(1, most + 1):
         start_ns = now_ns()
         run()
         end_ns = now_ns()
         latencies_ns.append(end_ns - start_ns)
-        if end_ns >= deadline_ns:
+        if end_ns >= deadline_ns and made >= least:
             break
     return latencies_ns
 

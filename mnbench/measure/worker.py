@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,6 @@ from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
 from mnbench.processes import die_with_parent
-from mnbench.stats.selftest import planted_pct
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,30 +46,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
     _say(replies, Started())
-    line = requests.readline()
-    if not line:
-        return
-    request = messages.decode(line)
-    if not isinstance(request, OpenRequest):
-        raise WorkerError(f"the first message must be OpenRequest, not {type(request).__name__}.")
-    session, reply = open_session(request)
-    reader = CounterReader(request.cpus)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    _say(replies, reply)
+    opened: _Opened | None = None
     idle_since_ns = time.process_time_ns()
     while line := requests.readline():
         idle_cpu_ns = time.process_time_ns() - idle_since_ns
         asked = messages.decode(line)
-        if not isinstance(asked, RoundRequest):
-            raise WorkerError(f"expected RoundRequest, got {type(asked).__name__}.")
-        check_affinity(request.cpus)
-        measured = measure_round(session, asked, reader, idle_cpu_ns)
-        check_affinity(request.cpus)  # and again: a runtime may have moved a thread meanwhile
-        _say(replies, measured)
+        if isinstance(asked, OpenRequest):
+            if opened is not None:
+                opened.session.close()
+                opened = None  # before the next one opens, which would otherwise find this one's memory taken
+            session, reply = open_session(asked)
+            opened = _Opened(session=session, cpus=asked.cpus, reader=CounterReader(asked.cpus))
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+            _say(replies, reply)
+        elif isinstance(asked, RoundRequest) and opened is not None:
+            check_affinity(opened.cpus)
+            measured = measure_round(opened.session, asked, opened.reader, idle_cpu_ns)
+            check_affinity(opened.cpus)  # and again: a runtime may have moved a thread meanwhile
+            _say(replies, measured)
+        else:
+            raise WorkerError(f"{type(asked).__name__} cannot be answered {'now' if opened else 'before a model is open'}.")
         idle_since_ns = time.process_time_ns()
-    session.close()
+    if opened is not None:
+        opened.session.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """The session that is open, and what its rounds are watched with."""
+
+    session: Session
+    cpus: tuple[int, ...]
+    reader: CounterReader
 
 
 def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
@@ -87,8 +97,8 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     before_open_ns = time.perf_counter_ns()
     session: Session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
     opened_ns = time.perf_counter_ns()
-    if pct := planted_pct(case.variant):
-        session = SlowedSession(session, pct)
+    if case.planted_pct:
+        session = SlowedSession(session, case.planted_pct)
     session.run()
     ran_ns = time.perf_counter_ns()
     peak_bytes = resident_bytes("VmHWM")
@@ -122,7 +132,7 @@ def measure_round(session: Session, request: RoundRequest, reader: CounterReader
     else:
         settle_ns, settled = timing.settle(session.run, request.settle)
         before = reader.read()
-        latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6))
+        latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6), most=request.most, least=request.least)
     seen = reader.read().since(before)
     return RoundReply(
         started_ns=started_ns,

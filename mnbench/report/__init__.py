@@ -21,7 +21,10 @@ FORMATS = {
     "accuracy-plot": "mnbench.report.accuracy_plot:write",
     "paper-plot": "mnbench.report.paper_plot:write",
     "html": "mnbench.report.html:write",
+    "study": "mnbench.report.study:write",
 }
+STUDY_ONLY = ("study",)
+"""Formats that need findings.json: written for a study, not for a comparison."""
 
 
 class Write(Protocol):
@@ -39,9 +42,10 @@ def load(name: str) -> Write:
     return cast(Write, getattr(import_module(module), function))
 
 
-def write_all(run: Run, analysis: Analysis, directory: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
-    """Write every format (or those named) into `directory`, and return the paths written.
+def write_all(run: Run, analysis: Analysis, directory: Path, formats: Iterable[str] | None = None) -> list[Path]:
+    """Write every format of a comparison (or those named) into `directory`, and return the paths written.
 
     Raises UnknownNameError for an unknown format, StoreError when a file cannot be written.
     """
-    return [path for name in formats for path in load(name)(run, analysis, directory)]
+    wanted = [name for name in FORMATS if name not in STUDY_ONLY] if formats is None else formats
+    return [path for name in wanted for path in load(name)(run, analysis, directory)]

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mnbench.errors import MnbenchError, UnknownNameError
 from mnbench.records import Analysis, Run
+from mnbench.report.findings import figure_text, read_findings
 from mnbench.report.headline import headline
 from mnbench.report.naming import networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
 
-MARKER = re.compile(r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w.-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE)
+MARKER = re.compile(r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w./-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE)
 PLOTS = (
     ("latency-vs-accuracy.svg", "Measured latency against published accuracy"),
     ("ratio-vs-paper.svg", "Ratios to the baseline: this CPU beside the paper"),
@@ -31,6 +33,8 @@ class Shown:
     run: Run
     analysis: Analysis
     folder: str
+    directory: Path = Path()
+    """Where the run's other files are."""
 
 
 Pick = Callable[[str | None], Shown]
@@ -107,11 +111,29 @@ def caveat_list(shown: Shown) -> str:
     return "\n".join(lines) or "No caveats."
 
 
+def findings_section(shown: Shown) -> str:
+    """Return a study's findings, each with its source, figures and limits, and its plots as images."""
+    stored = read_findings(shown.directory)
+    host = f"{shown.run.environment.cpu_model}; run `{shown.run.id}`, {shown.run.started_utc[:10]}."
+    parts = [f"*{escaped(stored.question)}* {escaped(host)}"]
+    for found in stored.findings:
+        figures = "\n".join(f"    - {escaped(figure.label)}: {escaped(figure_text(figure))}" for figure in found.figures)
+        parts.append(
+            f"- **{found.verdict}.** {escaped(found.claim)} ({escaped(found.source.short)})\n"
+            f"  Here: {escaped(found.measured)}\n{figures}\n  Limits: {escaped(found.limits)}"
+        )
+    parts += [f"![{escaped(caption)}]({shown.folder}/{name}.svg)" for name, caption in stored.plots]
+    if stored.tables:
+        parts.append("Tables: " + ", ".join(f"[{name}.csv]({shown.folder}/{name}.csv)" for name, _ in stored.tables) + ".")
+    return "\n\n".join(parts)
+
+
 BLOCKS: dict[str, Callable[[Shown], str]] = {
     "results": results_table,
     "backends": backends_table,
     "plots": plot_links,
     "caveats": caveat_list,
+    "findings": findings_section,
     "headline": lambda shown: escaped(headline(shown.run, shown.analysis)),
 }
 

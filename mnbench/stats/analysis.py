@@ -28,13 +28,12 @@ from mnbench.records import (
     Samples,
     Verdict,
 )
-from mnbench.stats.intervals import geometric_mean, holm, percentile, t_test_p
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile
+from mnbench.stats.paired import paired_p, paired_ratio
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
-RATIO_METHOD = "paired launches, Student t on log ratios"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
-FEW_LAUNCHES = 3
 NOISY_SHARE = 1 / 3
 """Share of disturbed rounds from which on nothing is concluded: what is left was measured beside the same disturbance."""
 NOISY_ROUNDS = 3
@@ -105,11 +104,11 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
     """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs."""
     differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
-    p_values = [t_test_p(d) for d in differences]
+    p_values = [paired_p(d) for d in differences]
     adjusted = iter(holm([p for p in p_values if p is not None]))
     comparisons = []
     for (case, baseline), logs_of_pair, p in zip(pairs, differences, p_values, strict=True):
-        ratio = geometric_mean(logs_of_pair, plan.level, RATIO_METHOD)
+        ratio = paired_ratio(logs_of_pair, plan.level)
         p_adjusted = None if p is None else next(adjusted)
         verdict = decide(ratio, p_adjusted, plan)
         comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=p_adjusted, verdict=verdict))
@@ -196,11 +195,11 @@ def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Seq
                 observed=f"{len(failed)} of its launches failed: {failed[-1].reason}",
                 advice="See the log's tail in the report; the figures, if any, are from the other launches.",
             )
-        if result.latency_ns is None or result.launches < FEW_LAUNCHES:
+        if result.launches < FEWEST_LAUNCHES:
             yield Caveat(
                 code="few-launches",
                 subject=case_id,
-                observed=f"{result.launches} usable launches; an interval needs two and is wide below {FEW_LAUNCHES}",
+                observed=f"not enough launches: {result.launches} usable, and an interval needs {FEWEST_LAUNCHES}",
                 advice="Raise --budget, or measure fewer cases at once.",
             )
         yield from _disturbed(case_id, launches.get(case_id, ()))

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
-from mnbench.stats.analysis import FEW_LAUNCHES, LATENCY_METHOD, analyse, decide, is_noisy, launch_logs, trusted_samples
-from mnbench.stats.intervals import geometric_mean, holm
+from mnbench.stats.analysis import LATENCY_METHOD, analyse, decide, is_noisy, launch_logs, trusted_samples
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm
 from mnbench.stats.welch import ratio_of_independent
 
 NULL_BACKEND = "null"
@@ -92,7 +92,7 @@ def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct:
         cases=entries,
         only_in_new=tuple(c for c in new.plan.cases if c not in old.plan.cases and c.backend != NULL_BACKEND),
         changes=tuple(changes),
-        caveats=tuple(_caveats(old, new, entries)),
+        caveats=tuple(_caveats(old, new)),
     )
 
 
@@ -145,17 +145,17 @@ def _reason(
         return "it is missing in NEW"
     for name, run, logs in (("OLD", old, old_logs), ("NEW", new, new_logs)):
         launches = len(logs.get(case, ()))
-        if launches < 2:
+        if launches < FEWEST_LAUNCHES:
             failed = [failure.reason for failure in run.failures if failure.case == case]
             because = f" ({failed[-1].rstrip('.')})" if failed else ""
-            count = "no usable launch" if launches == 0 else "one usable launch, and an interval needs two,"
+            count = f"{launches or 'no'} usable launch{'' if launches == 1 else 'es'} (an interval needs {FEWEST_LAUNCHES})"
             return f"{count} in {name}{because}"
         if is_noisy([samples for samples in run.samples if samples.case == case]):
             return f"the machine was too noisy in {name}"
     return None
 
 
-def _caveats(old: Run, new: Run, entries: Sequence[CaseDiff]) -> Iterator[Caveat]:
+def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
     if old.samples == new.samples:
         yield Caveat(
             code="same-run",
@@ -172,12 +172,3 @@ def _caveats(old: Run, new: Run, entries: Sequence[CaseDiff]) -> Iterator[Caveat
                 advice=f"Go on with it first: mnbench compare --resume {run.id}.",
             )
         yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code != "few-launches")
-    for entry in entries:
-        fewest = min(entry.old_launches, entry.new_launches)
-        if entry.not_compared is None and fewest < FEW_LAUNCHES:
-            yield Caveat(
-                code="few-launches",
-                subject=entry.case.id,
-                observed=f"{fewest} usable launches in one of the runs; an interval over so few is wide",
-                advice="Raise --budget, or measure fewer cases at once.",
-            )

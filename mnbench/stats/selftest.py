@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from mnbench.errors import UsageError
 from mnbench.records import Case, Run, Samples
 from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples, usable_rounds
-from mnbench.stats.intervals import t_test_p
+from mnbench.stats.paired import paired_p
 
 ALPHA = 0.05
 FOUND_SHARE = 0.9
@@ -74,7 +72,7 @@ def evaluate(run: Run) -> list[Power]:
     Cases are compared within a network and backend; what is planted is in the variant of the case. A run that is too short
     gives an empty list.
     """
-    planted = {case.id: planted_pct(case.variant) for case in run.plan.cases}
+    planted = {case.id: case.planted_pct for case in run.plan.cases}
     groups, trusted = _families(run.plan.cases), trusted_samples(run)
     logs = {case.id: launch_logs([s for s in trusted if s.case == case]) for case in run.plan.cases}
     waves = sorted({samples.launch for samples in trusted})
@@ -88,19 +86,6 @@ def evaluate(run: Run) -> list[Power]:
     if found:
         found.append(_judge("naive", 1, pair_s, _naive(groups, samples, waves), planted))
     return found
-
-
-VARIANT = re.compile(r"slow(\d+(?:\.\d+)?)")
-"""Of a case: `slow3` runs the same network with 3 % of extra work. Any other variant is a plain copy."""
-
-
-def planted_pct(variant: str) -> float:
-    """Return the slow-down of a variant in per cent: 0 for a plain copy. Raises UsageError above 100."""
-    match = VARIANT.fullmatch(variant)
-    pct = float(match[1]) if match else 0.0
-    if pct > 100:
-        raise UsageError(f"a planted slow-down of {pct:g} % is more than the 100 % that can be asked for.")
-    return pct
 
 
 Trial = tuple[Case, Case, float | None, float]
@@ -135,7 +120,7 @@ def _paired(
         for case, copy in itertools.chain.from_iterable(_pairs(family) for family in families):
             differences = _differences(logs[case.id], logs[copy.id], group)
             if len(differences) == size:
-                yield case, copy, t_test_p(differences), float(np.mean(differences))
+                yield case, copy, paired_p(differences), float(np.mean(differences))
 
 
 def _naive(

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from mnbench.records import Estimate
-from mnbench.stats.intervals import t_quantile
+from mnbench.stats.intervals import FEWEST_LAUNCHES, t_quantile
 
 METHOD = "independent launches of two runs, Welch's t on log latencies"
 LARGEST_LOG = 700.0
@@ -17,13 +17,13 @@ LARGEST_LOG = 700.0
 
 
 def ratio_of_independent(new: Sequence[float], old: Sequence[float], level: float) -> tuple[Estimate, float] | None:
-    """Return (new / old with its interval, two-sided p for equal means); None with fewer than two launches in either.
+    """Return (new / old with its interval, two-sided p for equal means); None with fewer than three launches in either.
 
     Both are natural logarithms of launch latencies. Welch's t (B. L. Welch 1947): the runs may differ in spread and in number
     of launches; degrees of freedom after Satterthwaite (1946). Groups without any spread are certain: p is 1 when their means
     agree and 0 when they do not.
     """
-    if min(len(new), len(old)) < 2:
+    if min(len(new), len(old)) < FEWEST_LAUNCHES:
         return None
     difference = float(np.mean(new)) - float(np.mean(old))
     variances = [float(np.var(logs, ddof=1)) / len(logs) for logs in (new, old)]

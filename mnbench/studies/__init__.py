@@ -1,0 +1,129 @@
+"""Studies: the papers' claims beside what this CPU does.
+
+    Study.plan ──▶ compare.execute (export, measure, store) ──▶ Study.facts (what is computed, not timed) ──▶ Study.conclude
+                                                                        │
+                             findings.json, CSV files, plots, study.html ◀─ publish: from the run directory alone
+
+One file a study: it holds a `STUDY`, and is found by its name. What its plan measured and its facts are all that `conclude`
+gets, so a study can be concluded again on a machine without torch or a runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from mnbench import compare, store
+from mnbench.errors import StoreError, UnknownNameError
+from mnbench.files import write_atomically
+from mnbench.records import Caveat, Plan, Run, Severity
+from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOptions
+
+FACTS_FILE = "facts.json"
+FINDINGS_FILE = "findings.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One study. To add one: a file in this folder with a `STUDY`."""
+
+    name: str
+    question: str
+    """One line for `mnbench study --list`."""
+    plan: Callable[[StudyOptions], Plan]
+    """What to time. Raises UsageError for options that cannot be met; notes cells it leaves out in `options.skipped`."""
+    conclude: Callable[[Run, Facts], Conclusion]
+    """Findings, tables and plots. Pure; must do with whatever part of the plan was measured."""
+    facts: Callable[[StudyOptions], Facts] | None = None
+    """Computes what is not timed, after the timing, so that it disturbs nothing. May load torch."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all studies: their files' names, with hyphens."""
+    return tuple(found.name.replace("_", "-") for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+
+
+def get(name: str) -> Study:
+    """Return a study. Raises UnknownNameError."""
+    if name not in names():
+        raise UnknownNameError("study", name, names())
+    study: Study = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").STUDY
+    return study
+
+
+def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:
+    """Measure, compute, store and conclude; return the run directory. Raises as `compare.execute` does."""
+    study = get(name)
+    plan = replace(study.plan(options), study=name)
+    directory = compare.execute(plan, replace(request, budget_s=plan.budget_s), listener, caveats=_caveats(options))
+    finish(directory, options)
+    return directory
+
+
+def resume(directory: Path, options: StudyOptions, cache: Path, listener: compare.Listener) -> Path:
+    """Go on with an interrupted study under its own plan. Raises as `compare.resume` does, UsageError for no study."""
+    study_of(store.load(directory))
+    compare.resume(directory, cache, listener)
+    finish(directory, options)
+    return directory
+
+
+def finish(directory: Path, options: StudyOptions) -> None:
+    """Compute a measured study's facts, and publish it."""
+    study = study_of(store.load(directory))
+    if study.facts is not None and not (directory / FACTS_FILE).exists():
+        facts = msgspec.json.encode(study.facts(options))
+        write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
+    publish(directory)
+
+
+def study_of(measured: Run) -> Study:
+    """Return the study a run belongs to. Raises UnknownNameError for a run of no study."""
+    return get(measured.plan.study)
+
+
+def publish(directory: Path) -> StoredFindings:
+    """Derive every file of a study again from its run directory. Raises StoreError when one cannot be read or written."""
+    from mnbench import stats
+    from mnbench.report import canvas, write_all
+    from mnbench.report.files import write_atomically as write
+    from mnbench.report.table_csv import csv_text
+
+    measured = store.load(directory)
+    study = study_of(measured)
+    conclusion = study.conclude(measured, _facts(directory))
+    for table in conclusion.tables:
+        write(directory / f"{table.name}.csv", csv_text(table.kind, table.rows))
+    for plot in conclusion.plots:
+        canvas.save(plot.draw(), directory, plot.name)
+    stored = StoredFindings(
+        study=study.name,
+        question=study.question,
+        findings=conclusion.findings,
+        plots=tuple((plot.name, plot.caption) for plot in conclusion.plots),
+        tables=tuple((table.name, table.caption) for table in conclusion.tables),
+    )
+    write(directory / FINDINGS_FILE, msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n")
+    write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
+    return stored
+
+
+def _facts(directory: Path) -> Facts:
+    path = directory / FACTS_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Facts) if path.exists() else {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+
+
+def _caveats(options: StudyOptions) -> list[Caveat]:
+    return [
+        Caveat(code="cell-skipped", subject="plan", observed=reason, severity=Severity.NOTE,
+               advice="The other cells are measured; use a machine with more memory for this one.")
+        for reason in options.skipped
+    ]  # fmt: skip

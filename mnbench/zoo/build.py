@@ -9,9 +9,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from mnbench.catalog.operators import CHAIN_FAMILY
 from mnbench.records import ModelCard
 from mnbench.zoo.weights import load_weights
 
+CHAIN_CALIBRATION = 28
+"""Side of the map that calibrates a chain of operators."""
 CALIBRATION_BATCH = 4
 """Images of the calibration pass: at 3x3, the smallest map of the catalog, a channel's variance rests on 36 values."""
 
@@ -27,10 +30,17 @@ def build(card: ModelCard, *, seed: int = 0, weights: Mapping[str, Tensor] | Non
         torch.default_generator.manual_seed(seed)  # of the CPU only: torch.manual_seed would reseed other devices too
         module = factory(**card.arguments)
         if weights is None:
-            initialise(module, card.input_chw)
+            initialise(module, _calibration_chw(card))
     if weights is not None:
         load_weights(module, weights)
     return module.eval()
+
+
+def _calibration_chw(card: ModelCard) -> tuple[int, int, int]:
+    """Return the size of the calibration pass: a chain's statistics do not depend on the map's size, and its cost does."""
+    channels, height, width = card.input_chw
+    most = CHAIN_CALIBRATION if card.family == CHAIN_FAMILY else max(height, width)
+    return channels, min(height, most), min(width, most)
 
 
 def outline(card: ModelCard) -> nn.Module:

@@ -13,7 +13,8 @@ from mnbench.backends.openvino import OpenVinoBackend, OpenVinoSession
 from mnbench.compare import spec_of
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
-from mnbench.measure import conduct, worker
+from mnbench.measure import worker
+from mnbench.measure.conduct import conduct
 from mnbench.measure.messages import OpenRequest
 from mnbench.records import Case, Format, SettleRule
 from tests.conftest import a_plan, a_run

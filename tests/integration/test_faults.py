@@ -10,7 +10,7 @@ import pytest
 
 from mnbench import stats, store
 from mnbench.errors import WorkerError
-from mnbench.measure import conduct
+from mnbench.measure.conduct import conduct
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case, SettleRule

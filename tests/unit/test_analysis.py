@@ -1,5 +1,3 @@
-import math
-
 import pytest
 
 from mnbench.records import LaunchFailure, Verdict
@@ -41,7 +39,7 @@ def test_pooled_samples_do_not_narrow_the_interval():
 
 def test_a_launch_is_the_geometric_mean_of_its_round_medians():
     rounds = (a_round([100, 100, 900]), a_round([400], order=1, index=1))
-    run = a_run(a_plan(V2), a_launch(V2, 0, *rounds), a_launch(V2, 1, *rounds))
+    run = a_run(a_plan(V2), *(a_launch(V2, n, *rounds) for n in range(3)))
     estimate = analyse(run).results[0].latency_ns
     assert estimate is not None
     assert estimate.value == pytest.approx(200)
@@ -49,11 +47,11 @@ def test_a_launch_is_the_geometric_mean_of_its_round_medians():
 
 def test_disturbed_rounds_are_left_out_and_told():
     good, bad = a_round([100]), a_round([900], order=1, disturbances=("steal",))
-    run = a_run(a_plan(V2), a_launch(V2, 0, good, bad), a_launch(V2, 1, good))
+    run = a_run(a_plan(V2), a_launch(V2, 0, good, bad), a_launch(V2, 1, good), a_launch(V2, 2, good))
     analysis = analyse(run)
     assert analysis.results[0].latency_ns is not None
     assert analysis.results[0].latency_ns.value == pytest.approx(100)
-    assert "1 of 3 rounds" in next(c for c in analysis.caveats if c.code == "disturbed-rounds").observed
+    assert "1 of 4 rounds" in next(c for c in analysis.caveats if c.code == "disturbed-rounds").observed
 
 
 def test_a_single_launch_has_no_interval_no_verdict_and_a_caveat():
@@ -81,9 +79,9 @@ def test_the_baseline_of_a_case_is_in_its_own_backend():
 
 
 def test_only_launches_that_both_have_are_paired():
-    run = a_run(a_plan(V2, V1), *launches(V2, [100, 100, 100]), *launches(V1, [200, 210]))
+    run = a_run(a_plan(V2, V1), *launches(V2, [100] * 4), *launches(V1, [200, 210, 220]))
     ratio = analyse(run).results[1].vs_baseline.ratio
-    assert ratio.value == pytest.approx(math.sqrt(2.0 * 2.1))
+    assert ratio.value == pytest.approx((2.0 * 2.1 * 2.2) ** (1 / 3))
 
 
 def test_a_failed_launch_becomes_a_caveat_with_its_reason():
@@ -135,7 +133,7 @@ def test_first_and_load_times_are_estimated_over_launches_only_when_asked_for():
 
 def test_a_launch_that_failed_later_gives_no_figure():
     failure = LaunchFailure(case=V2, launch=1, reason="a thread may run on CPUs [0], not on [1] as requested.")
-    run = a_run(a_plan(V2), *launches(V2, [100, 900, 100]), failures=(failure,))
+    run = a_run(a_plan(V2), *launches(V2, [100, 900, 100, 100]), failures=(failure,))
     (result,) = analyse(run).results
-    assert result.launches == 2
+    assert result.launches == 3
     assert result.latency_ns.value == pytest.approx(100)

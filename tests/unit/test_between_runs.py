@@ -73,7 +73,14 @@ def test_a_case_missing_in_the_new_run_is_named_and_the_others_are_compared():
     assert V2.id in diff_table.not_compared(found)
 
 
-@pytest.mark.parametrize(("launches", "reason"), [(0, "no usable launch in NEW"), (1, "one usable launch")])
+@pytest.mark.parametrize(
+    ("launches", "reason"),
+    [
+        (0, "no usable launches (an interval needs 3) in NEW"),
+        (1, "1 usable launch (an interval needs 3) in NEW"),
+        (2, "2 usable launches"),
+    ],
+)
 def test_a_case_planned_but_hardly_measured_is_not_compared(launches, reason):
     found = diff(run_of({V1: 10.0}), run_of({V1: 10.0}, launches=launches))
     assert found.cases[0].not_compared.startswith(reason)

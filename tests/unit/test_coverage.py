@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnbench.stats.analysis import compare_pairs
-from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.paired import paired_ratio
 from tests.conftest import a_case, a_plan
 from tests.simulator import MODELS, Noise, simulate
 
@@ -14,7 +14,7 @@ CASES = [a_case(f"network {number}") for number in range(2)]
 TRIALS = 2000
 
 
-@pytest.mark.parametrize("launches", [3, 5, 10])
+@pytest.mark.parametrize("launches", [3, 5, 10, 12, 30])
 @pytest.mark.parametrize("noise", MODELS, ids=lambda noise: noise.name.replace(" ", "-"))
 def test_a_ratios_interval_covers_the_truth_as_often_as_it_says(noise: Noise, launches: int):
     medians = simulate(noise, 2, launches=launches, trials=TRIALS, seed=launches)
@@ -54,7 +54,7 @@ def test_stopping_when_an_interval_is_narrow_enough_keeps_what_it_says():
     for logs in medians.mean(axis=2):
         differences = logs[:, 0] - logs[:, 1]
         for n in range(5, 31):
-            estimate = geometric_mean(list(differences[:n]), 0.95, "")
+            estimate = paired_ratio(list(differences[:n]), 0.95)
             if estimate.half_width_pct <= 1.0:
                 break
         hits += estimate.low <= 1.0 <= estimate.high

@@ -29,8 +29,8 @@ def test_the_p_value_is_that_of_scipys_one_sample_t_test():
 
 
 def test_values_without_spread_are_certain():
-    assert intervals.t_test_p([0.0, 0.0]) == 1.0
-    assert intervals.t_test_p([0.1, 0.1]) == 0.0
+    assert intervals.t_test_p([0.0] * 3) == 1.0
+    assert intervals.t_test_p([0.5] * 3) == 0.0
 
 
 def test_holm_gives_the_adjusted_values_of_a_worked_example():

@@ -7,7 +7,7 @@ from scipy import stats as oracle
 from mnbench.errors import UsageError
 from mnbench.measure.planted import SlowedSession
 from mnbench.selftest import sentence
-from mnbench.stats.selftest import Power, evaluate, planted_pct, rank_test_p, wilson
+from mnbench.stats.selftest import Power, evaluate, rank_test_p, wilson
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 
@@ -23,7 +23,7 @@ def a_selftest(cases, waves, latency_ns):
 
 def judged(waves, launch_sd, cases, seed=0):
     generator = np.random.default_rng(seed)
-    planted = {case.id: planted_pct(case.variant) for case in cases}
+    planted = {case.id: case.planted_pct for case in cases}
 
     def latency_ns(case, wave):
         return 5e6 * (1 + planted[case.id] / 100) * np.exp(generator.normal(0, launch_sd))
@@ -115,7 +115,7 @@ def test_a_slowed_session_is_busy_for_exactly_its_share(monkeypatch, clock, fake
 
 
 def test_the_share_of_a_variant_is_in_its_name():
-    assert planted_pct("slow2.5") == 2.5
-    assert planted_pct("copy1") == 0.0
+    assert a_case(variant="slow2.5").planted_pct == 2.5
+    assert a_case(variant="copy1").planted_pct == 0.0
     with pytest.raises(UsageError, match="more than the 100 %"):
-        planted_pct("slow300")
+        _ = a_case(variant="slow300").planted_pct

@@ -26,7 +26,7 @@ def test_one_launch_gives_no_interval():
 
 
 def test_groups_without_spread_are_certain():
-    same, different = ratio_of_independent([0.5, 0.5], [0.5, 0.5], 0.95), ratio_of_independent([0.6, 0.6], [0.5, 0.5], 0.95)
+    same, different = (ratio_of_independent([level] * 3, [0.5] * 3, 0.95) for level in (0.5, 0.6))
     assert (same[0].low, same[0].high, same[1]) == (1.0, 1.0, 1.0)
     assert different[0].value == pytest.approx(math.exp(0.1))
     assert different[1] == 0.0
@@ -38,7 +38,7 @@ def test_one_group_without_spread_still_gives_scipys_answer():
 
 
 def test_an_absurd_spread_gives_an_absurd_interval_and_no_overflow():
-    estimate, _ = ratio_of_independent([0.0, 60.0], [0.0, 60.0], 0.9999)
+    estimate, _ = ratio_of_independent([0.0, 60.0, 0.0], [0.0, 60.0, 0.0], 0.9999)
     assert math.isfinite(estimate.high)
 
 

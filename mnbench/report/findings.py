@@ -1,0 +1,51 @@
+"""A study's findings as text, read from findings.json: for the terminal, the page and the Markdown files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from mnbench.errors import StoreError
+from mnbench.report.numbers import bracketed, fixed, significant
+from mnbench.study_records import Figure, Holds, StoredFindings
+
+FILE = "findings.json"
+COUNTED = "counted"
+STYLES = {Holds.YES: "bold green", Holds.PARTLY: "bold yellow", Holds.NO: "bold red", Holds.UNDECIDED: "bold"}
+
+
+def read_findings(directory: Path) -> StoredFindings:
+    """Return what a study stored. Raises StoreError for a directory without it, or a damaged one."""
+    path = directory / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StoredFindings)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}. Make it with: mnbench report {directory}") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}. Make it again with: mnbench report {directory}") from error
+
+
+def figure_text(figure: Figure) -> str:
+    """Return `6.21 [6.14, 6.29] ms`; a count without brackets, because it is exact."""
+    estimate = figure.estimate
+    if estimate.method == COUNTED:
+        value = estimate.value
+        shown = f"{value:,.0f}" if value == round(value) else fixed(value, max(0, significant(value, 3)))
+        return f"{shown} {figure.unit}".rstrip()
+    return f"{bracketed(estimate.value, estimate.low, estimate.high)} {figure.unit}".rstrip()
+
+
+def render(stored: StoredFindings, console: Console) -> None:
+    """Print the findings."""
+    console.print(Text(f"{stored.study}: {stored.question}", style="bold"))
+    for found in stored.findings:
+        console.print()
+        console.print(Text.assemble((f"{found.verdict}", STYLES[found.verdict]), f": {found.claim} ({found.source.short})"))
+        console.print(Padding(Text(f"Here: {found.measured}"), (0, 0, 0, 2)))
+        for figure in found.figures:
+            console.print(Padding(Text(f"{figure.label}: {figure_text(figure)}"), (0, 0, 0, 4)))
+        console.print(Padding(Text(f"Limits: {found.limits}", style="dim"), (0, 0, 0, 2)))

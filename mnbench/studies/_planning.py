@@ -1,0 +1,70 @@
+"""What the plans of studies share: which backends, which CPUs, and a sweep's rhythm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mnbench import backends, environment
+from mnbench.compare import NULL_MODEL
+from mnbench.records import Case, Plan, SettleRule
+from mnbench.study_records import StudyOptions
+
+QUICK_BUDGET_S = 75.0
+"""With the export, a quick study ends within 90 seconds."""
+SWEEP_SETTLE = SettleRule(min_ms=20.0, max_ms=400.0)
+"""A sweep opens a graph just before its round: what has to settle is its own caches, not a switch between processes."""
+MOST_LAUNCHES = 100
+
+
+def sweep_plan(
+    cases: Iterable[Case],
+    options: StudyOptions,
+    *,
+    budget_s: float,
+    baseline: str,
+    round_ms: float = 50.0,
+    settle: SettleRule = SWEEP_SETTLE,
+    most_inferences: int = 200,
+    quick_launches: int = MOST_LAUNCHES,
+    launches: int = MOST_LAUNCHES,
+) -> Plan:
+    """Return a plan that sweeps over `cases` in their order until the budget is spent, or the launches are made.
+
+    Raises UnknownNameError, MissingPackageError or UsageError for a backend or a number of threads that cannot be had.
+    """
+    planned = tuple(dict.fromkeys(cases))
+    check_backends(planned)
+    threads = max((case.threads for case in planned), default=1)
+    return Plan(
+        cases=(*planned, Case(model=NULL_MODEL, backend="null")),
+        baseline=baseline,
+        launches=quick_launches if options.quick else launches,
+        rounds_per_launch=1,
+        round_target_ms=round_ms,
+        settle=settle,
+        cpus=environment.choose_cpus(threads, options.cpus),
+        seed=options.seed,
+        budget_s=budget_of(options, budget_s),
+        regimes=("steady",),
+        sweep=True,
+        least_inferences=3,
+        most_inferences=most_inferences,
+    )
+
+
+def budget_of(options: StudyOptions, budget_s: float) -> float:
+    """Return the seconds of measuring: those asked for, or the quick ones, or the study's own."""
+    if options.budget_s is not None:
+        return options.budget_s
+    return min(budget_s, QUICK_BUDGET_S) if options.quick else budget_s
+
+
+def check_backends(cases: Sequence[Case]) -> None:
+    """Raise UnknownNameError, MissingPackageError or UsageError unless every case's backend can run its precision here."""
+    for backend, precision in dict.fromkeys((case.backend, case.precision) for case in cases):
+        backends.require(backend, precision)
+
+
+def usable_memory_bytes() -> int:
+    """Return how much memory a cell of a grid may take: half of what is available, because graph and weights exist twice."""
+    return environment.available_memory_bytes() // 2

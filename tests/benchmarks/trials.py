@@ -1,0 +1,126 @@
+"""Does the method keep its promises on this machine, over many whole runs? Run by hand, with the machine to itself:
+
+    python tests/benchmarks/trials.py planted    runs of two cases, one slower by 3 %: how often is it found?
+    python tests/benchmarks/trials.py spread     whole default runs: do the ratios spread no more than their intervals promise?
+
+Each prints one line a run and a sum. `--trials`, `--budget` (seconds a run) and `--seed` change what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from mnbench import compare, stats, store
+from mnbench.records import Case, Comparison, Plan, Run, Verdict
+from mnbench.report.progress import Silent
+from mnbench.stats.analysis import compare_pairs, launch_logs, trusted_samples
+from mnbench.stats.intervals import t_quantile
+from mnbench.stats.selftest import wilson
+
+PLANTED_PCT = 3
+SUBJECTS = tuple(itertools.product(("mobilenet_v2_1.0_224", "mobilenet_v1_1.0_224"), ("ort", "openvino")))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("planted", "spread"))
+    parser.add_argument("--trials", type=int, help="runs (default: 40 planted, 10 spread)")
+    parser.add_argument("--budget", type=float, help="seconds of measuring a run (default: 30 planted, 90 spread)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first run; each further one has the next")
+    parser.add_argument("--cache", type=Path, default=Path("models"))
+    options = parser.parse_args()
+    return {"planted": planted, "spread": spread}[options.what](options)
+
+
+def planted(options: argparse.Namespace) -> int:
+    """Compare a copy with a copy that is slower by 3 %, over and over: a run of its own each time."""
+    trials, found = options.trials or 40, 0
+    for number in range(trials):
+        model, backend = SUBJECTS[number % len(SUBJECTS)]
+        request = compare.Request(
+            models=(model,), backends=(backend,), budget_s=options.budget or 30.0, seed=options.seed + number,
+            cache=options.cache, regimes=("steady",),
+        )  # fmt: skip
+        copy, slow = (Case(model=model, backend=backend, variant=variant) for variant in ("copy1", f"slow{PLANTED_PCT}"))
+        plan = replace(compare.plan(request), cases=(copy, slow), launches=500, rounds_per_launch=1, round_target_ms=250.0)
+        run = measured(plan, request)
+        comparison = compared(run, slow, copy)
+        found += comparison.verdict is Verdict.SLOWER
+        print(f"{number + 1:2}: {model} {backend}: {shown(comparison)}, {run.measuring_s:.0f} s", flush=True)
+    rate = wilson(found, trials)
+    print(f"a planted {PLANTED_PCT} % was found in {found} of {trials} runs [{100 * rate.low:.0f} %, {100 * rate.high:.0f} %]")
+    return 0 if found >= 0.9 * trials else 1
+
+
+def spread(options: argparse.Namespace) -> int:
+    """Repeat the default run, and set each ratio's spread over the runs beside what one run's interval promises.
+
+    A half width h of a 95 % interval over n launches promises a standard deviation of h / t(n - 1) between runs (of logs).
+    """
+    logs: dict[str, list[float]] = {}
+    promised: dict[str, list[float]] = {}
+    for number in range(options.trials or 10):
+        request = compare.Request(budget_s=options.budget or 90.0, seed=options.seed + number, cache=options.cache)
+        run = measured(compare.plan(request), request)
+        widths = []
+        for name, comparison, launches in ratios(run):
+            logs.setdefault(name, []).append(math.log(comparison.ratio.value))
+            half = math.log(comparison.ratio.high / comparison.ratio.low) / 2
+            promised.setdefault(name, []).append(half / t_quantile(run.plan.level, launches - 1))
+            widths.append(100 * half)
+        print(f"run {number + 1}: median half width of {len(widths)} ratios {statistics.median(widths):.2f} %", flush=True)
+    print("ratio, runs, spread between runs (sd, %), promised by one run's interval (rms sd, %)")
+    kept = [line(name, logs[name], promised[name]) for name in logs]
+    print(f"{sum(kept)} of {len(kept)} ratios spread no more than promised, within the chance of a 95 % test")
+    return 0 if all(kept) else 1
+
+
+def line(name: str, logs: list[float], promised: list[float]) -> bool:
+    """Print one ratio's line; say whether its spread is compatible with the promise (an F test at 95 %)."""
+    from scipy.stats import f
+
+    between, within = statistics.stdev(logs), math.sqrt(statistics.fmean(sd * sd for sd in promised))
+    launches = 5 * (len(promised) - 1)  # degrees of freedom behind the promise: about five a run, and that is few enough
+    kept = (between / within) ** 2 <= f.ppf(0.95, len(logs) - 1, launches)
+    print(f"{name}, {len(logs)}, {100 * between:.2f}, {100 * within:.2f}{'' if kept else '  MORE'}")
+    return bool(kept)
+
+
+def ratios(run: Run) -> Iterator[tuple[str, Comparison, int]]:
+    """Yield each comparison of a run that has an interval, with its name and the launches it rests on."""
+    analysis = stats.analyse(run)
+    launches = {result.case.id: result.launches for result in analysis.results}
+    for comparison in (*(r.vs_baseline for r in analysis.results if r.vs_baseline), *analysis.between_backends):
+        if comparison.ratio is not None:
+            fewest = min(launches[comparison.case.id], launches[comparison.baseline.id])
+            yield f"{comparison.case.id} / {comparison.baseline.id}", comparison, fewest
+
+
+def compared(run: Run, case: Case, baseline: Case) -> Comparison:
+    """Return the comparison of two cases that a plan's own pairs do not hold."""
+    logs = {c.id: launch_logs([s for s in trusted_samples(run) if s.case == c]) for c in (case, baseline)}
+    (comparison,) = compare_pairs([(case, baseline)], logs, run.plan)
+    return comparison
+
+
+def measured(plan: Plan, request: compare.Request) -> Run:
+    """Return the run of a plan; its directory is not kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        return store.load(compare.execute(plan, replace(request, out=Path(folder)), Silent()))
+
+
+def shown(comparison: Comparison) -> str:
+    ratio = comparison.ratio
+    return "no ratio" if ratio is None else f"{ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}] {comparison.verdict}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
