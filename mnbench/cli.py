@@ -175,6 +175,7 @@ def _study_options(options: argparse.Namespace) -> StudyOptions:
         budget_s=options.budget,
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
         seed=options.seed,
+        cache=options.cache,
     )
 
 

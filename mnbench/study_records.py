@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnbench.records import Citation, Estimate
@@ -115,6 +116,8 @@ class StudyOptions:
     """Networks, for the studies that take any; empty for the study's own."""
     cpus: tuple[int, ...] | None = None
     seed: int = 0
+    cache: Path = Path("models")
+    """Where exported files are."""
     skipped: list[str] = field(default_factory=list)
     """Filled by a plan: each cell it leaves out, with the reason."""
 

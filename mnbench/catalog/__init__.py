@@ -9,11 +9,11 @@ from functools import cache
 
 from mnbench.catalog.networks import NETWORKS, SUITES, Network
 from mnbench.catalog.operators import OPERATORS, network_of, parse
-from mnbench.catalog.published import Figures, read_figures
+from mnbench.catalog.published import Figures, cite, read_figures
 from mnbench.errors import UnknownNameError
 from mnbench.records import ModelCard
 
-__all__ = ["card", "names", "suite", "suites"]
+__all__ = ["card", "cite", "names", "suite", "suites"]
 
 
 def names() -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
+from mnbench.errors import UnknownNameError
 from mnbench.records import Accuracy, Citation, Published, PublishedLatency
 
 DATASET = "ImageNet-1k validation"
@@ -30,19 +32,24 @@ class Figures:
 
 def read_figures() -> dict[str, Figures]:
     """Return the published figures by network name. Parameters and MAdds are counts, not millions."""
-    sources = {row["key"]: row for row in _rows("sources.csv")}
     figures: dict[str, Figures] = {}
     for row in _rows("published.csv"):
-        source = sources[row["source"]]
-        citation = Citation(
-            key=source["key"],
-            title=source["title"],
-            year=int(source["year"]),
-            url=source["url"],
-            locator=row["locator"],
-        )
-        _add(figures.setdefault(row["model"], Figures()), row, citation)
+        _add(figures.setdefault(row["model"], Figures()), row, cite(row["source"], row["locator"]))
     return figures
+
+
+def cite(key: str, locator: str = "") -> Citation:
+    """Return the citation of a source at a place in it (`Table 4, row 3`). Raises UnknownNameError for a key not in sources.csv."""
+    sources = _sources()
+    if key not in sources:
+        raise UnknownNameError("source", key, sources)
+    source = sources[key]
+    return Citation(key=key, title=source["title"], year=int(source["year"]), url=source["url"], locator=locator)
+
+
+@cache
+def _sources() -> dict[str, dict[str, str]]:
+    return {row["key"]: row for row in _rows("sources.csv")}
 
 
 def _add(figures: Figures, row: dict[str, str], citation: Citation) -> None:

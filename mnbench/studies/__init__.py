@@ -39,7 +39,7 @@ class Study:
     """What to time. Raises UsageError for options that cannot be met; notes cells it leaves out in `options.skipped`."""
     conclude: Callable[[Run, Facts], Conclusion]
     """Findings, tables and plots. Pure; must do with whatever part of the plan was measured."""
-    facts: Callable[[StudyOptions], Facts] | None = None
+    facts: Callable[[Run, StudyOptions], Facts] | None = None
     """Computes what is not timed, after the timing, so that it disturbs nothing. May load torch."""
 
 
@@ -75,9 +75,10 @@ def resume(directory: Path, options: StudyOptions, cache: Path, listener: compar
 
 def finish(directory: Path, options: StudyOptions) -> None:
     """Compute a measured study's facts, and publish it."""
-    study = study_of(store.load(directory))
+    measured = store.load(directory)
+    study = study_of(measured)
     if study.facts is not None and not (directory / FACTS_FILE).exists():
-        facts = msgspec.json.encode(study.facts(options))
+        facts = msgspec.json.encode(study.facts(measured, options))
         write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
     publish(directory)
 
