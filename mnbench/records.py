@@ -227,7 +227,7 @@ class Plan:
     regimes: tuple[str, ...] = ("steady", "cold")
     evict_bytes: int = 64 << 20
     """Memory read and written before each cold inference: twice the last-level cache, 256 MiB at most."""
-    cold_samples: int = 8
+    cold_samples: int = 4
     """Cold inferences of a launch."""
     cold_launches: int = 5
     """Launches that have a cold round; the time of further ones goes to the steady latency, which the ratios rest on."""
