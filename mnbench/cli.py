@@ -128,6 +128,8 @@ def _study(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(f"{name:20} {studies.get(name).question}" for name in studies.names()))
         return DONE
+    if options.resume is not None and options.names:
+        raise UsageError(f"--resume goes on with the study it belongs to; leave out {' '.join(options.names)}.")
     if options.resume is None and not options.names:
         raise UsageError(f"name a study, or all: {', '.join(studies.names())}. See: mnbench study --list")
     names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))

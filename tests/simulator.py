@@ -29,6 +29,9 @@ class Noise:
     name: str
     launch_sd: float = 0.01
     """Spread between fresh processes of the same file (docs/methodology.md: about 1 %)."""
+    stray_share: float = 0.0
+    stray_size: float = 0.0
+    """This share of launches is off by a normal number of this spread: a shared host's neighbours, which no counter shows."""
     lottery: float = 0.0
     """A launch is slower by this with probability one half: two memory layouts."""
     round_sd: float = 0.003
@@ -60,6 +63,7 @@ MODELS: Sequence[Noise] = (
     Noise(name="autocorrelated samples", autocorrelation=0.95, sample_sd=0.03),
     Noise(name="two modes of samples", second_mode=0.08),
     Noise(name="warm-up tails", tail_size=0.2),
+    Noise(name="stray launches", stray_share=0.1, stray_size=0.1),
     Noise(name="everything", wander_sd=0.02, steps_per_minute=1.0, step_sd=0.03, burst_share=0.1, burst_size=0.1,
           second_mode=0.05, autocorrelation=0.5, tail_size=0.1, lottery=0.01),
 )  # fmt: skip
@@ -86,6 +90,8 @@ def simulate(
     logs = machine[trial, (times_s / TICK_S).astype(int)]
     shape = starts_s.shape
     layout = generator.normal(0, noise.launch_sd, (trials, launches, 1, cases))
+    stray = generator.random(layout.shape) < noise.stray_share
+    layout = layout + stray * generator.normal(0, noise.stray_size, layout.shape)
     layout = layout + noise.lottery * generator.integers(2, size=layout.shape)
     logs = logs + (layout + generator.normal(0, noise.round_sd, shape))[..., None]
     logs += noise.sample_sd * autoregression(noise.autocorrelation, (*shape, samples), generator)

@@ -39,7 +39,7 @@ def read_figures() -> dict[str, Figures]:
 
 
 def cite(key: str, locator: str = "") -> Citation:
-    """Return the citation of a source at a place in it (`Table 4, row 3`). Raises UnknownNameError for a key not in sources.csv."""
+    """Return the citation of a place (`Table 4, row 3`) in a source. Raises UnknownNameError for a key not in sources.csv."""
     sources = _sources()
     if key not in sources:
         raise UnknownNameError("source", key, sources)

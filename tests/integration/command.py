@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SMALLEST = "mobilenet_v1_0.25_128"
-QUICK = ("--launches", "2", "--budget", "30")
+QUICK = ("--launches", "3", "--budget", "40")
 """Ends after the launches, long before the budget, however slow the machine is."""
 
 

@@ -100,6 +100,17 @@ Wandering = _backend("Wandering", misbehave=lambda: os.sched_setaffinity(0, {0})
 Spinning = _backend("Spinning", misbehave=_spin)
 
 
+class Telling(_Faulty):
+    """Goes wrong in nothing, and says which process it runs in."""
+
+    name = "telling"
+
+    def open(self, artifact, root, feed, *, threads, precision):
+        session = _Session(threads=threads, precision=precision)
+        session.changed = {"pid": str(os.getpid())}
+        return session
+
+
 class Uninstalled(_Faulty):
     name = "uninstalled"
 
