@@ -27,6 +27,9 @@ MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
 MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
+SHAPE_TO_TARGET = (2, 150.0)
+"""Rounds per launch, to begin with, and milliseconds per round when a target decides: short, because launches differ by more than
+rounds do; two, so that both variances can be told apart."""
 MOST_IMAGES = 1024
 """In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
 LAUNCHES_AIMED_AT = 12
@@ -110,7 +113,7 @@ def plan(request: Request) -> Plan:
     )
     null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
     cpus = environment.choose_cpus(request.threads, request.cpus)
-    rounds, round_ms = round_shape(request.budget_s, len(cases) + 1)
+    rounds, round_ms = SHAPE_TO_TARGET if request.target_ci_pct else round_shape(request.budget_s, len(cases) + 1)
     return Plan(
         cases=(*cases, null),
         baseline=_baseline(request, models),
