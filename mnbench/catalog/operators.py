@@ -132,9 +132,9 @@ class Cost:
 def parse(name: str) -> Operator | None:
     """Return the operator of a name; None for a name that is not of this form.
 
-    Raises UsageError for sizes that cannot be: zero or negative, a stride larger than the input, an even kernel, groups that do not
-    divide the channels, letters that are unknown or twice there, a depthwise convolution that changes its channels, an odd
-    number of copies that go there and back; and for a kind that is unknown.
+    Raises UsageError for sizes that cannot be: zero or negative, a stride larger than the input, an even kernel, groups that do
+    not divide the channels, letters that are unknown or twice there, a depthwise convolution that changes its channels, an
+    odd number of copies that go there and back; and for a kind that is unknown.
     """
     match = _NAME.fullmatch(name)
     if match is None:

@@ -13,7 +13,7 @@ from tests.unit.test_zoo_chains import CHAINS
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """All chains as ONNX and OpenVINO IR. `ensure` itself compares each file's outputs with torch's, and refuses more than 1e-3."""
+    """All chains as ONNX and OpenVINO IR. `ensure` compares each file's outputs with torch's, and refuses more than 1e-3."""
     cache = tmp_path_factory.mktemp("models")
     specs = [ExportSpec(model=name, precision="fp32", batch=2, opset=OPSET, seed=0) for name in CHAINS]
     wanted = [(spec, kind) for spec in specs for kind in (Format.ONNX, Format.OPENVINO_IR)]

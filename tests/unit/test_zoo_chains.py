@@ -35,7 +35,7 @@ def test_the_counter_finds_in_the_module_what_the_formula_says_of_each_copy(name
     counts = zoo.count(zoo.outline(card), (1, *card.input_chw))
     weights = sum(layer.params for layer in counts.layers if layer.madds)
     if operator.kind == "linear":
-        weights -= (16 + 10)  # offsets
+        weights -= 16 + 10  # offsets
     assert counts.madds == operator.copies * cost(operator).madds
     assert weights == operator.copies * cost(operator).params
     assert counts.uncounted == ()
