@@ -119,7 +119,7 @@ def proof_finding(found: Times) -> Finding:
         figures=tuple(figures),
         verdict=judge_within([one.slopes for one in proofs]),
         limits="A slope has neither the call nor the conversion of input and output in it, which the network has once. Where "
-        "channels change, a pointwise layer's time is the mean of both ways. The fully connected layer has a ReLU behind it here. "
+        "channels change, a pointwise layer's time is the mean of both ways. The fully connected layer has a ReLU behind it. "
         "The global pool is what stands behind copies side by side; it has no graph of its own, and enters both sums as that."
         + (f" Undecided: {'; '.join(missing)}." if missing else ""),
     )
@@ -164,8 +164,10 @@ def judge_shares(medians: Sequence[Estimate | None]) -> Holds:
 
 
 def judge_steps(steps: Sequence[Estimate | None], gains: Sequence[Estimate | None]) -> Holds:
-    """Holds where every row is faster than the first by as much as its multiply-adds are fewer, within 10 %; in part where each is
-    faster than the row before, but by less. `steps` are speed-ups over the row before, `gains` those over the first, per promised.
+    """Holds where every row is faster than the first by as much as its multiply-adds are fewer, within 10 %.
+
+    In part where each is faster than the row before, but by less. `steps` are speed-ups over the row before, `gains` those over
+    the first row, per promised one.
     """
     if not steps or None in steps or None in gains:
         return Holds.UNDECIDED

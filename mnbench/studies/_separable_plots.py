@@ -39,7 +39,7 @@ def heat_map(run: Run, rows: Sequence[SpeedupRow], backends: Sequence[str]) -> F
         subtitle=f"Standard 3x3 convolution against depthwise 3x3 + pointwise, M = N channels. {conditions(run)}",
         caption=(
             "Large: measured speed-up in per cent of the formula's, 1 / (1/N + 1/DK²). Small: the measured speed-up itself.",
-            "100 %: the time falls as the multiply-adds do. Orange: less is saved. Purple: more, because this standard convolution is slow.",
+            "100 %: the time falls as the multiply-adds do. Orange: less is saved. Purple: more (a slow standard convolution).",
             f"Times are slopes over chains of copies; values are over {_launches(run)}, their intervals are in speedups.csv.",
         ),
         legend=[
@@ -70,7 +70,7 @@ def line_over_n(run: Run, rows: Sequence[SpeedupRow], backends: Sequence[str]) -
         title="Does the speed-up of separable convolutions grow with N as the formula says?",
         subtitle=f"3x3 at {size}, M = {SWEEP_IN} channels in, N out. {conditions(run)}",
         caption=(
-            "Filled: from slopes over chains, there and back (the mean of M → N and N → M); separable is depthwise at M plus pointwise.",
+            "Filled: from slopes over chains, the mean of M → N and N → M; separable is depthwise at M plus pointwise.",
             f"Bars: {run.plan.level:.0%} interval over {_launches(run)}.",
             "Hollow: from a graph of each operator alone, M → N, which includes layout conversion and the call's own cost.",
         ),
@@ -106,8 +106,8 @@ def layers(run: Run, rows: Sequence[LayerRow], backends: Sequence[str]) -> Figur
         title="What a layer of MobileNetV1 costs in the network, and what a graph of it alone shows",
         subtitle=f"Time of one copy of each distinct layer, with batch normalisation and ReLU6. {conditions(run)}",
         caption=(
-            "Filled: slope over chains of copies, in which dispatch and the graph's edges cancel. "
-            + f"Bars: {run.plan.level:.0%} interval over {_launches(run)}.",
+            "Filled: slope over chains of copies, in which dispatch and the graph's edges cancel.",
+            f"Bars: {run.plan.level:.0%} interval over {_launches(run)}.",
             "Hollow: the layer as a graph of its own. What lies between them is layout conversion and the call, not the layer.",
         ),
         legend=[
