@@ -13,7 +13,7 @@ from mnbench.stats.intervals import geometric_mean
 from mnbench.studies._separable_grid import TABLE_3, Cell
 from mnbench.studies._separable_layers import proof
 from mnbench.studies._separable_rows import OperatorRow, refused_counts
-from mnbench.studies._separable_slopes import Key, Times, over, scaled
+from mnbench.studies._separable_slopes import SLOWER_PCT, Key, Times, over, scaled
 from mnbench.studies._separable_speedups import (
     parts_logs,
     planned_cells,
@@ -55,6 +55,7 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
     refused = refused_counts(operators)
     kept = sum(row.slope_ms is not None for row in operators)
     refusals = "; ".join(f"{number} {reason}" for reason, number in refused.items()) or "none refused"
+    out, of = found.left_out()
     return Finding(
         claim="A depthwise separable convolution needs 1/N + 1/DK² of a standard convolution's multiply-adds, "
         "8 to 9 times fewer with 3x3 kernels; read as time, it is faster by as much.",
@@ -62,7 +63,8 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
         measured=f"Of the speed-up that the formula gives, this CPU reaches: {'; '.join(said) or 'too little was measured'}.",
         figures=tuple(figures),
         verdict=judge_shares(medians),
-        limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}).",
+        limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}). {out} of {of} launches of a graph are "
+        f"left out: over {SLOWER_PCT:g} % longer than in its fastest launch, because others were at work on the same core.",
     )
 
 
@@ -112,6 +114,7 @@ def proof_finding(found: Times) -> Finding:
         figures += [Figure(label=f"{one.backend}: {name}", unit=unit, estimate=e) for name, unit, e in rows if e is not None]
         said.append(f"in {one.backend} {_x(one.slopes)} of its latency by slopes, {_x(one.singles)} by graphs of one operator")
     missing = [f"{one.backend}: no time for {', '.join(one.missing)}" for one in proofs if one.missing]
+    filled = ", ".join(f"{one.filled_pct:.0f} % in {one.backend}" for one in proofs)
     return Finding(
         claim="MobileNetV1 is the sum of the layers of its Table 1: timed one by one, they add up to its time within 10 %.",
         source=cite(PAPER, "Table 1"),
@@ -121,6 +124,7 @@ def proof_finding(found: Times) -> Finding:
         limits="A slope has neither the call nor the conversion of input and output in it, which the network has once. Where "
         "channels change, a pointwise layer's time is the mean of both ways. The fully connected layer has a ReLU behind it. "
         "The global pool is what stands behind copies side by side; it has no graph of its own, and enters both sums as that."
+        f" A launch that lacks a layer has that layer's mean instead: {filled}."
         + (f" Undecided: {'; '.join(missing)}." if missing else ""),
     )
 

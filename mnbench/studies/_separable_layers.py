@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
-from mnbench.stats.analysis import LaunchLogs
-from mnbench.stats.slopes import ratio, sum_logs
+from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
+from mnbench.stats.intervals import FEWEST_LAUNCHES
+from mnbench.stats.slopes import ratio
 from mnbench.studies._separable_grid import POOL, V1_LAYERS
 from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
 from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, scaled
+
+POOL_NAME = "global pool 7x7, 1024"
+MOST_FILLED_PCT = 25.0
+"""Beyond it, too much of a sum would be means, and its interval too narrow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +50,14 @@ class Proof:
 
     backend: str
     slopes: Estimate | None
-    """Sum of slopes over the network's latency of the same launch."""
+    """Sum of slopes over the network's latency of the same launch. A layer that a launch lacks counts with its mean."""
     singles: Estimate | None
     """The same with graphs of one operator; the global pool, which has none, is that of the slopes."""
     missing: tuple[str, ...]
     """Layers without a time."""
     network_ms: Estimate | None
+    filled_pct: float
+    """Of the layers in those launches, how many were not there, and count with their mean over the other launches."""
 
 
 def layer_name(operator: Operator) -> str:
@@ -97,7 +106,7 @@ def _pool_row(found: Times, backend: str) -> LayerRow:
     share = ratio(logs, found.network(backend), found.level)
     return LayerRow(
         backend=backend,
-        layer="global pool 7x7, 1024",
+        layer=POOL_NAME,
         repeats=1,
         madds=0,
         slope_ms=slope[0],
@@ -131,16 +140,44 @@ def pool_logs(found: Times, backend: str) -> LaunchLogs:
 def proof(found: Times, backend: str) -> Proof:
     """Return the sum of MobileNetV1's layers over its latency, from slopes and from graphs of one operator."""
     keys = [(Key(operator=operator, backend=backend), repeats) for operator, repeats in V1_LAYERS]
-    missing = tuple(layer_name(key.operator) for key, _ in keys if not found.time(key).logs)
-    pool = pool_logs(found, backend)
-    rest = [pool] if pool else []
-    slopes = [scaled(repeats, found.time(key).logs) for key, repeats in keys]
-    singles = [scaled(repeats, found.single(key)) for key, repeats in keys]
     network = found.network(backend)
+    pool = found.tail(Key(operator=POOL, backend=backend))
+    slopes = [times_of(repeats, found.time(key).slopes_ns) for key, repeats in keys]
+    singles = [times_of(repeats, in_ns(found.single(key))) for key, repeats in keys]
+    names = [*(layer_name(key.operator) for key, _ in keys), POOL_NAME]
     return Proof(
         backend=backend,
-        slopes=ratio(sum_logs([*slopes, *rest]), network, found.level),
-        singles=ratio(sum_logs([*singles, *rest]), network, found.level),
-        missing=missing,
-        network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, "over launches"),
+        slopes=_summed(found, [*slopes, pool], network),
+        singles=_summed(found, [*singles, pool], network),
+        missing=tuple(name for name, part in zip(names, [*slopes, pool], strict=True) if len(part) < FEWEST_LAUNCHES),
+        filled_pct=filled_pct([*slopes, pool], network),
+        network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, LATENCY_METHOD),
+    )
+
+
+def filled_pct(parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> float:
+    """Return how many of the parts the network's launches lack, in per cent."""
+    lacking = sum(launch not in part for part in parts for launch in network)
+    return 100 * lacking / max(1, len(parts) * len(network))
+
+
+def in_ns(logs: LaunchLogs) -> dict[int, float]:
+    return {launch: math.exp(value) for launch, value in logs.items()}
+
+
+def times_of(repeats: int, part: Mapping[int, float]) -> dict[int, float]:
+    return {launch: repeats * value for launch, value in part.items()}
+
+
+def _summed(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> Estimate | None:
+    """Return the sum of the parts (ns by launch) over the network, in each launch of the network.
+
+    None where a part has too few launches, or too many are filled in.
+    """
+    if any(len(part) < FEWEST_LAUNCHES for part in parts) or filled_pct(parts, network) > MOST_FILLED_PCT:
+        return None
+    means = [statistics.fmean(part.values()) for part in parts]
+    sums = {launch: sum(part.get(launch, mean) for part, mean in zip(parts, means, strict=True)) for launch in network}
+    return (
+        ratio({launch: math.log(ns) for launch, ns in sums.items()}, network, found.level) if min(sums.values()) > 0 else None
     )

@@ -1,6 +1,11 @@
 """From a run to the time of each operator: the slope of its line in each launch, less what stands behind copies side by side.
 
 A slope that noise outweighs is refused: one that is not positive in some launch, or whose interval is wider than ± 50 %.
+
+A slope is a difference of latencies, so that what slows one round down weighs manyfold. On a shared host, work of others on the
+same core slows a tenth of all rounds by 10 to 80 %, and nothing that the kernel counts shows it. Therefore a launch in which a
+graph took over 10 % longer than in its fastest launch is left out of that graph's figures, here and for the network alike;
+undisturbed launches lie within 3 % of each other. How many were left out is counted, and said.
 """
 
 from __future__ import annotations
@@ -13,10 +18,12 @@ from functools import cached_property
 from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Case, Estimate, Run, Samples
 from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples
-from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines
 from mnbench.studies._separable_grid import NETWORK, single_of, tail_of
 
+SLOWER_PCT = 10.0
+"""A launch of a graph that is slower than its fastest by more than this was not alone on its core."""
 WIDEST_PCT = 50.0
 """Half the width of the widest interval that is kept."""
 SINGLE_METHOD = "graph of one operator, geometric mean over launches of round medians, Student t on logs"
@@ -36,6 +43,8 @@ class Key:
 class Time:
     """The time of one operator; without an estimate, `refused` says why."""
 
+    slopes_ns: Mapping[int, float]
+    """By launch, also of a time that is refused: in a sum of many it may still be a small part."""
     logs: LaunchLogs
     """log(ns) by launch; empty for a time that is refused."""
     estimate: Estimate | None
@@ -56,12 +65,21 @@ class Times:
         return tuple(dict.fromkeys(case.backend for case in self._run.plan.cases if case.model == NETWORK))
 
     @cached_property
-    def logs(self) -> Mapping[Case, LaunchLogs]:
-        """log(ns) by launch of each graph; none for a case whose rounds were mostly disturbed."""
+    def _all_logs(self) -> Mapping[Case, LaunchLogs]:
         launches: dict[Case, list[Samples]] = {}
         for samples in trusted_samples(self._run):
             launches.setdefault(samples.case, []).append(samples)
         return {case: {} if is_noisy(found) else launch_logs(found) for case, found in launches.items()}
+
+    @cached_property
+    def logs(self) -> Mapping[Case, LaunchLogs]:
+        """log(ns) by launch of each graph, without launches that were slowed down; none for one that was mostly disturbed."""
+        return {case: unslowed(logs) for case, logs in self._all_logs.items()}
+
+    def left_out(self) -> tuple[int, int]:
+        """Return how many launches of a graph were left out as slowed down, and of how many."""
+        kept, everything = (sum(len(logs) for logs in found.values()) for found in (self.logs, self._all_logs))
+        return everything - kept, everything
 
     @cached_property
     def chains(self) -> Mapping[Key, Mapping[int, LaunchLogs]]:
@@ -123,13 +141,22 @@ class Times:
         slopes = self._less_tail(key, _slopes(fitted))
         logs = _positive(slopes)
         estimate = self.estimate(logs, SLOPE_METHOD)
-        if len(slopes) < 3:
-            return Time(logs={}, estimate=None, intercept=rest, refused=NOT_MEASURED)
-        if estimate is None:
-            return Time(logs={}, estimate=None, intercept=rest, refused=NOISE)
-        if estimate.half_width_pct > WIDEST_PCT:
-            return Time(logs={}, estimate=None, intercept=rest, refused=WIDE)
-        return Time(logs=logs, estimate=estimate, intercept=rest)
+        refused = ""
+        if len(slopes) < FEWEST_LAUNCHES:
+            refused = NOT_MEASURED
+        elif estimate is None:
+            refused = NOISE
+        elif estimate.half_width_pct > WIDEST_PCT:
+            refused = WIDE
+        if refused:
+            return Time(slopes_ns=slopes, logs={}, estimate=None, intercept=rest, refused=refused)
+        return Time(slopes_ns=slopes, logs=logs, estimate=estimate, intercept=rest)
+
+
+def unslowed(logs: LaunchLogs) -> LaunchLogs:
+    """Return the launches no more than `SLOWER_PCT` slower than the fastest."""
+    most = min(logs.values(), default=0.0) + math.log1p(SLOWER_PCT / 100)
+    return {launch: value for launch, value in logs.items() if value <= most}
 
 
 def plus(*parts: LaunchLogs) -> LaunchLogs:
