@@ -131,7 +131,7 @@ def test_a_slope_that_noise_outweighs_is_refused_counted_and_said():
     def shrink(case, launch, ns):  # chains whose edges are nearly all of them, so that 8 % turn the slope around
         if case.model not in line or case.backend != "ort":
             return ns
-        return (ns + 5e6) * (0.92 if case.model == longest and launch == 1 else 1.0)
+        return (ns + 100e6) * (0.92 if case.model == longest and launch == 1 else 1.0)
 
     run = made_up(change=shrink)
     found = Times(run)
@@ -150,7 +150,7 @@ def test_a_slope_whose_interval_is_too_wide_is_refused_but_still_a_small_part_of
     spread = {line[0]: (1.0, 1.09, 1.0, 1.09), line[1]: (1.09, 1.0, 1.09, 1.0)}
 
     def edge_heavy(case, launch, ns):  # edges so heavy that a spread of 9 % outweighs the slope
-        return (ns + 5e6) * spread[case.model][launch] if case.model in spread else ns
+        return (ns + 20e6) * spread[case.model][launch] if case.model in spread else ns
 
     found = Times(made_up(change=edge_heavy))
     measured = found.time(Key(operator=operator, backend="ort"))
