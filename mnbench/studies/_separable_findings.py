@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mnbench.catalog import cite
 from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
 from mnbench.report.numbers import bracketed
-from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.studies._separable_grid import TABLE_3, Cell
 from mnbench.studies._separable_layers import proof
 from mnbench.studies._separable_rows import OperatorRow, refused_counts
@@ -23,20 +23,14 @@ from mnbench.studies._separable_speedups import (
     table_3_operator,
     table_3_speedup,
 )
-from mnbench.study_records import Figure, Finding, Holds, counted
+from mnbench.studies._separable_verdicts import ByLaunch, judge_shares, judge_steps, judge_within, median_over
+from mnbench.study_records import Figure, Finding, counted
 
 PAPER = "MobileNetV1 paper"
-WITHIN = 0.10
-"""How far a figure may be from what is claimed."""
-MOST_MISSING = 0.2
-"""Share of the cells that a launch may lack and still count for a median over cells."""
-FEWEST_LAUNCHES = 3
-MEDIAN_METHOD = "median over shapes in each launch, geometric mean over launches, Student t on logs"
 LIMITS = (
     "One thread, fp32, random weights, input and output of an operator as its neighbours in a chain leave and want them; "
     "other CPUs and other versions of the runtimes may differ."
 )
-ByLaunch = Mapping[int, float]
 
 
 def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
@@ -144,70 +138,18 @@ def singles_finding(found: Times) -> Finding:
             figures.append(Figure(label=label, unit="x", estimate=median))
             said.append(f"in {backend} {_x(median)} of the speed-up that slopes show")
         figures += _longer(found, backend)
+    sums = [proof(found, backend).singles for backend in found.backends]
+    added = ", ".join(f"{_x(one)} of it in {backend}" for one, backend in zip(sums, found.backends, strict=True))
     return Finding(
-        claim="A graph of one operator shows what the operator costs: the speed-up read from such graphs is the layers' own.",
+        claim="A graph of one operator shows what it costs in a network: such graphs add up to it, and show its speed-ups.",
         source=cite(PAPER, "section 3.1, as benchmarks of single operators test it"),
-        measured=f"Graphs of one operator show, as a median, {'; '.join(said) or 'nothing yet: too little was measured'}.",
+        measured=f"Graphs of one operator show, as a median, {'; '.join(said) or 'nothing: too little was measured'}; those of "
+        f"MobileNetV1's layers add up to {added}.",
         figures=tuple(figures),
-        verdict=judge_within(medians),
+        verdict=judge_within([*medians, *sums]),
         limits=f"{LIMITS} A graph of one operator includes the call from Python and the conversion of its input and output to "
         "the layout that the runtime computes in, once each.",
     )
-
-
-def judge_shares(medians: Sequence[Estimate | None]) -> Holds:
-    """Holds where every runtime's median reaches the formula within 10 %; not at all where each stays below half of it."""
-    if not medians or None in medians:
-        return Holds.UNDECIDED
-    known = [median for median in medians if median is not None]
-    if all(median.low >= 1 - WITHIN for median in known):
-        return Holds.YES
-    if all(median.high < 0.5 for median in known):
-        return Holds.NO
-    return Holds.PARTLY if any(median.high < 1 - WITHIN for median in known) else Holds.UNDECIDED
-
-
-def judge_steps(steps: Sequence[Estimate | None], gains: Sequence[Estimate | None]) -> Holds:
-    """Holds where every row is faster than the first by as much as its multiply-adds are fewer, within 10 %.
-
-    In part where each is faster than the row before, but by less. `steps` are speed-ups over the row before, `gains` those over
-    the first row, per promised one.
-    """
-    if not steps or None in steps or None in gains:
-        return Holds.UNDECIDED
-    if any(step.high <= 1 for step in steps if step):
-        return Holds.NO
-    if any(step.low <= 1 for step in steps if step):
-        return Holds.UNDECIDED
-    if all(gain.low >= 1 - WITHIN for gain in gains if gain):
-        return Holds.YES
-    return Holds.PARTLY if any(gain.high < 1 - WITHIN for gain in gains if gain) else Holds.UNDECIDED
-
-
-def judge_within(ratios: Sequence[Estimate | None]) -> Holds:
-    """Holds where every interval lies within 10 % of 1; not where each lies outside; in part where some do and some do not."""
-    if not ratios or None in ratios:
-        return Holds.UNDECIDED
-    known = [one for one in ratios if one is not None]
-    inside = [one.low >= 1 - WITHIN and one.high <= 1 + WITHIN for one in known]
-    outside = [one.high < 1 - WITHIN or one.low > 1 + WITHIN for one in known]
-    if all(inside):
-        return Holds.YES
-    if all(outside):
-        return Holds.NO
-    return Holds.PARTLY if any(inside) and any(outside) else Holds.UNDECIDED
-
-
-def median_over(by_cell: Iterable[ByLaunch], level: float) -> Estimate | None:
-    """Return exp of the median over cells, with its interval over launches; None below three launches.
-
-    `by_cell` holds a logarithm by launch for each cell. A launch that lacks more than a fifth of the cells does not count.
-    """
-    cells = list(by_cell)
-    launches = sorted({launch for logs in cells for launch in logs})
-    present = {launch: [logs[launch] for logs in cells if launch in logs] for launch in launches}
-    medians = [statistics.median(logs) for logs in present.values() if len(logs) >= (1 - MOST_MISSING) * len(cells)]
-    return geometric_mean(medians, level, MEDIAN_METHOD)
 
 
 def _groups(cells: Sequence[Cell]) -> dict[str, list[Cell]]:

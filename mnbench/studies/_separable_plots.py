@@ -108,7 +108,7 @@ def layers(run: Run, rows: Sequence[LayerRow], backends: Sequence[str]) -> Figur
         caption=(
             "Filled: slope over chains of copies, in which dispatch and the graph's edges cancel.",
             f"Bars: {run.plan.level:.0%} interval over {_launches(run)}.",
-            "Hollow: the layer as a graph of its own: with layout conversion and the call, but weights that stay in the nearest cache.",
+            "Hollow: the layer as a graph of its own: with layout conversion and the call, but its weights stay cached.",
         ),
         legend=[
             _handle(canvas.Style(name="", colour=canvas.GREY, marker="o"), "slope over chains"),

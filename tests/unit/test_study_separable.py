@@ -8,7 +8,6 @@ import pytest
 from mnbench.catalog.operators import cost, parse
 from mnbench.records import Estimate
 from mnbench.studies import separable
-from mnbench.studies._separable_findings import judge_shares, judge_steps, judge_within, median_over
 from mnbench.studies._separable_grid import (
     NETWORK,
     POOL,
@@ -27,6 +26,7 @@ from mnbench.studies._separable_layers import layer_rows, proof
 from mnbench.studies._separable_rows import operator_rows, refused_counts
 from mnbench.studies._separable_slopes import NOISE, NOT_MEASURED, WIDE, Key, Times
 from mnbench.studies._separable_speedups import speedup_rows, table_3_rows
+from mnbench.studies._separable_verdicts import judge_shares, judge_steps, judge_within, median_over
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_launch, a_plan, a_round, a_run
 
@@ -258,11 +258,14 @@ def test_verdicts_compare_intervals_with_the_claim():
     assert judge_steps([an_estimate(0.9, 1.1)], [an_estimate(0.6, 0.7)]) is Holds.UNDECIDED
 
 
-def test_the_median_over_cells_is_taken_in_each_launch_and_a_launch_with_gaps_does_not_count():
+def test_the_median_over_cells_is_taken_in_each_launch_and_a_launch_without_half_of_them_does_not_count():
     cells = [{launch: math.log(value * (1 + launch / 100)) for launch in range(3)} for value in (0.2, 0.5, 0.9)]
     median = median_over(cells, 0.95)
     assert median.value == pytest.approx(0.5 * (1.0 * 1.01 * 1.02) ** (1 / 3))
     assert median.low < 0.5 * 1.01 < median.high
+    del cells[1][2]
+    filled = median_over(cells, 0.95)
+    assert filled.value == pytest.approx(0.5 * (1.0 * 1.01 * math.sqrt(1.0 * 1.01)) ** (1 / 3))
     del cells[0][2]
     assert median_over(cells, 0.95) is None
     assert median_over([], 0.95) is None
