@@ -118,7 +118,7 @@ def proof_finding(found: Times) -> Finding:
         limits="A slope has neither the call nor the conversion of input and output in it, which the network has once. Where "
         "channels change, a pointwise layer's time is the mean of both ways. The fully connected layer has a ReLU behind it. "
         "The global pool is what stands behind copies side by side; it has no graph of its own, and enters both sums as that."
-        f" A launch that lacks a layer has that layer's mean instead: {filled}."
+        f" A launch that lacks a layer has its mean instead: {filled} of the time."
         + (f" Undecided: {'; '.join(missing)}." if missing else ""),
     )
 

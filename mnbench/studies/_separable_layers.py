@@ -57,7 +57,7 @@ class Proof:
     """Layers without a time."""
     network_ms: Estimate | None
     filled_pct: float
-    """Of the layers in those launches, how many were not there, and count with their mean over the other launches."""
+    """Of the sums' time, what is means of layers that a launch lacks."""
 
 
 def layer_name(operator: Operator) -> str:
@@ -156,9 +156,11 @@ def proof(found: Times, backend: str) -> Proof:
 
 
 def filled_pct(parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> float:
-    """Return how many of the parts the network's launches lack, in per cent."""
-    lacking = sum(launch not in part for part in parts for launch in network)
-    return 100 * lacking / max(1, len(parts) * len(network))
+    """Return how much of the sums over the network's launches are means of parts that a launch lacks, in per cent."""
+    means = [statistics.fmean(part.values()) if part else 0.0 for part in parts]
+    lacking = sum(mean for part, mean in zip(parts, means, strict=True) for launch in network if launch not in part)
+    everything = sum(means) * len(network)
+    return 100 * lacking / everything if everything > 0 else 100.0
 
 
 def in_ns(logs: LaunchLogs) -> dict[int, float]:

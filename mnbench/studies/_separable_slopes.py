@@ -130,10 +130,14 @@ class Times:
         return lines(self.chains.get(key, {}))
 
     def _less_tail(self, key: Key, slopes: Mapping[int, float]) -> dict[int, float]:
+        """Return the slopes without what stands behind copies side by side: its mean, where a launch does not tell it."""
         if key.operator.stride == 1:
             return dict(slopes)
         tail = self.tail(key)
-        return {launch: slopes[launch] - tail[launch] for launch in sorted(slopes.keys() & tail.keys())}
+        if len(tail) < FEWEST_LAUNCHES:
+            return {}
+        mean = math.fsum(tail.values()) / len(tail)
+        return {launch: slope - tail.get(launch, mean) for launch, slope in slopes.items()}
 
     def _time(self, key: Key) -> Time:
         fitted = self._lines(key)
