@@ -85,7 +85,7 @@ def line_over_n(run: Run, rows: Sequence[SpeedupRow], backends: Sequence[str]) -
     axes.axhline(1.0, color=canvas.GREY, linewidth=0.9, linestyle="--")
     axes.text(channels[-1], 1.04, "no gain", fontsize=canvas.LABEL_PT, color=canvas.GREY, ha="right", va="bottom")
     for shift, look in zip((0.97, 1.03, 1.0, 0.94), style.values(), strict=False):
-        mine = sorted((row for row in rows if row.backend == look.name and _in_sweep(row)), key=lambda row: row.out_channels)
+        mine = sorted((row for row in rows if row.backend == look.name and in_sweep(row)), key=lambda row: row.out_channels)
         _speedups(axes, mine, look, shift)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(channels))
@@ -145,7 +145,8 @@ def _in_grid(row: SpeedupRow) -> bool:
     return row.kernel == 3 and row.in_channels == row.out_channels and row.stride == row.batch == 1
 
 
-def _in_sweep(row: SpeedupRow) -> bool:
+def in_sweep(row: SpeedupRow) -> bool:
+    """Say whether a cell belongs to the line over N."""
     here = (row.resolution, row.in_channels) == (SWEEP_RESOLUTION, SWEEP_IN)
     return here and row.kernel == 3 and row.stride == row.batch == 1
 

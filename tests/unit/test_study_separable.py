@@ -110,7 +110,9 @@ def test_a_network_whose_pairs_are_as_slow_as_their_parts_reaches_that_share_of_
     assert row.speedup == pytest.approx(expected, rel=1e-2)
     assert row.share_pct == pytest.approx(100 * expected / row.formula_speedup, rel=1e-2)
     assert row.depthwise_madds_pct == pytest.approx(100 * 9 / 521)
-    swept = next(r for r in rows if r.backend == "ort" and r.out_channels == 32)
+    assert not any(row.out_channels == 32 for row in rows)  # a quick study has no line over N
+    rows = speedup_rows(Times(made_up(quick=False)))
+    swept = next(r for r in rows if r.backend == "ort" and (r.in_channels, r.out_channels) == (128, 32))
     assert swept.speedup == pytest.approx((9 * 32 / 60) / (9 / 6 + 32 / 60), rel=1e-2)
 
 
@@ -124,7 +126,7 @@ def test_table_3_is_gone_through_row_by_row():
 
 
 def test_a_slope_that_noise_outweighs_is_refused_counted_and_said():
-    operator = V1_LAYERS[1][0]
+    operator = V1_LAYERS[13][0]  # nothing else rests on it
     line = [replace(operator, copies=copies).name for copies in copies_of(operator, 1)]
     longest = line[-1]
 
