@@ -15,6 +15,7 @@ from mnbench.stats.slopes import ratio
 from mnbench.studies._separable_grid import POOL, V1_LAYERS
 from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
 from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, scaled
+from mnbench.studies._separable_verdicts import widened
 
 POOL_NAME = "global pool 7x7, 1024"
 MOST_FILLED_PCT = 25.0
@@ -180,6 +181,7 @@ def _summed(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchL
         return None
     means = [statistics.fmean(part.values()) for part in parts]
     sums = {launch: sum(part.get(launch, mean) for part, mean in zip(parts, means, strict=True)) for launch in network}
-    return (
-        ratio({launch: math.log(ns) for launch, ns in sums.items()}, network, found.level) if min(sums.values()) > 0 else None
-    )
+    if min(sums.values(), default=0.0) <= 0:
+        return None
+    logs = {launch: math.log(ns) for launch, ns in sums.items()}
+    return widened(ratio(logs, network, found.level), 1 - filled_pct(parts, network) / 100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from mnbench.records import Estimate
 from mnbench.stats.intervals import geometric_mean
@@ -65,7 +66,7 @@ def median_over(by_cell: Iterable[ByLaunch], level: float) -> Estimate | None:
     """Return exp of the median over cells, with its interval over launches; None below three launches.
 
     `by_cell` holds a logarithm by launch for each cell. Where a launch lacks a cell, the cell's mean stands in, so that every
-    median is over the same cells; a launch that lacks half of them does not count.
+    median is over the same cells, and the interval is widened for it; a launch that lacks half of them does not count.
     """
     cells = [logs for logs in by_cell if logs]
     launches = sorted({launch for logs in cells for launch in logs})
@@ -74,4 +75,17 @@ def median_over(by_cell: Iterable[ByLaunch], level: float) -> Estimate | None:
     medians = [
         statistics.median(logs.get(launch, mean) for logs, mean in zip(cells, means, strict=True)) for launch in counting
     ]
-    return geometric_mean(medians, level, MEDIAN_METHOD)
+    there = sum(launch in logs for logs in cells for launch in counting)
+    return widened(geometric_mean(medians, level, MEDIAN_METHOD), there / max(1, len(cells) * len(counting)))
+
+
+def widened(estimate: Estimate | None, measured_share: float) -> Estimate | None:
+    """Return the estimate with a wider interval where only a share of its data was measured, and the rest filled in by means.
+
+    n values of which k are means spread by sqrt((n - k) / n) too little, and count for sqrt(n / (n - k)) too many: the interval
+    on the log scale is divided by the share that was measured.
+    """
+    if estimate is None or not 0 < measured_share < 1:
+        return estimate
+    low, high = ((end / estimate.value) ** (1 / measured_share) * estimate.value for end in (estimate.low, estimate.high))
+    return replace(estimate, low=low, high=high)

@@ -26,7 +26,7 @@ from mnbench.studies._separable_layers import layer_rows, proof
 from mnbench.studies._separable_rows import operator_rows, refused_counts
 from mnbench.studies._separable_slopes import NOISE, NOT_MEASURED, WIDE, Key, Times
 from mnbench.studies._separable_speedups import speedup_rows, table_3_rows
-from mnbench.studies._separable_verdicts import judge_shares, judge_steps, judge_within, median_over
+from mnbench.studies._separable_verdicts import judge_shares, judge_steps, judge_within, median_over, widened
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_launch, a_plan, a_round, a_run
 
@@ -272,3 +272,10 @@ def test_the_median_over_cells_is_taken_in_each_launch_and_a_launch_without_half
     del cells[0][2]
     assert median_over(cells, 0.95) is None
     assert median_over([], 0.95) is None
+
+
+def test_an_interval_is_as_much_wider_as_its_data_are_fewer():
+    half_measured = widened(Estimate(value=1.0, low=1 / 1.1, high=1.1, level=0.95, method="t"), 0.5)
+    assert (half_measured.low, half_measured.high) == (pytest.approx(1 / 1.21), pytest.approx(1.21))
+    assert widened(an_estimate(1, 2), 1.0) == an_estimate(1, 2)
+    assert widened(None, 0.5) is None
