@@ -7,7 +7,8 @@ ask for any shape without a list of thousands:
 
 An operator that keeps its shape is chained, one that changes its channels goes there and back (an even number of copies), one
 with a stride has copies side by side that end in a pool each (`mnbench.zoo.chains` builds them). The time of one is the slope
-over the number of copies, in which dispatch and the graph's edges cancel (docs/methodology.md).
+over the number of copies, in which dispatch and the graph's edges cancel (docs/methodology.md). With `_a1` an operator is a
+graph of its own and nothing else, whatever its shape: what a benchmark of single operators times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mnbench.catalog.networks import APACHE, Network
-from mnbench.errors import UsageError
+from mnbench.errors import UnknownNameError, UsageError
 
 V1_SHAPES = ((112, 32, 64), (56, 128, 128), (28, 256, 256), (14, 512, 512), (7, 1024, 1024))
 """(resolution, input channels, output channels) of five of its separable convolutions of stride 1."""
@@ -50,6 +51,7 @@ CHAIN_KINDS: Mapping[str, str] = {
     "depthwise": "depthwise convolution, batch normalisation, ReLU6",
     "pointwise": "1x1 convolution, batch normalisation, ReLU6",
     "separable": "depthwise, then pointwise, each with batch normalisation and ReLU6",
+    "grouped": "convolution in g groups of channels, batch normalisation, ReLU6",
     "linear": "fully connected, ReLU",
     "inverted": "MobileNetV2's block: expand t times, depthwise, project; shortcut if n is 1",
     "residual": "ResNet's bottleneck: reduce to 1/t, standard convolution, expand; shortcut if n is 1",
@@ -60,11 +62,14 @@ CHAIN_KINDS: Mapping[str, str] = {
 """What each kind repeats. `mnbench.zoo.chains` has a builder for each."""
 LETTERS: Mapping[str, str] = {
     "k": "kernel", "r": "resolution", "i": "in_channels", "o": "out_channels", "s": "stride", "x": "copies",
-    "t": "expansion", "n": "shortcut", "b": "side_by_side",
+    "t": "expansion", "n": "shortcut", "b": "side_by_side", "g": "groups", "a": "alone",
 }  # fmt: skip
 _NAME = re.compile(r"(?P<kind>[a-z0-9-]+)(?P<rest>(?:_[a-z]-?\d+)+)")
 MOST = {"kernel": 31, "resolution": 1024, "in_channels": 8192, "out_channels": 8192, "stride": 8, "copies": 64, "expansion": 64,
-        "shortcut": 1, "side_by_side": 1}  # fmt: skip
+        "shortcut": 1, "side_by_side": 1, "groups": 8192, "alone": 1}  # fmt: skip
+SWITCHES = ("shortcut", "side_by_side", "alone")
+LETTERS_OF_A_NAME = 3
+"""From so many sizes on, a name is meant as an operator's: a kind that is not known is then told as such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +87,19 @@ class Operator:
     shortcut: int = 0
     side_by_side: int = 0
     """1 for copies side by side where a chain would do: the difference is the cost of the pools behind them."""
+    groups: int = 1
+    """Of the kind `grouped`: each output channel sees in_channels / groups inputs."""
+    alone: int = 0
+    """1 for one copy as a graph of its own, with nothing behind it."""
 
     @property
     def name(self) -> str:
         """The name that is read back as this operator."""
         shape = f"k{self.kernel}_r{self.resolution}_i{self.in_channels}_o{self.out_channels}_s{self.stride}"
-        block = f"_t{self.expansion}_n{self.shortcut}" if self.kind in ("inverted", "residual") else ""
-        return f"{self.kind}_{shape}{block}{'_b1' if self.side_by_side else ''}_x{self.copies}"
+        extra = f"_t{self.expansion}_n{self.shortcut}" if self.kind in ("inverted", "residual") else ""
+        extra += f"_g{self.groups}" if self.kind == "grouped" else ""
+        extra += ("_b1" if self.side_by_side else "") + ("_a1" if self.alone else "")
+        return f"{self.kind}_{shape}{extra}_x{self.copies}"
 
     @property
     def out_resolution(self) -> int:
@@ -121,12 +132,17 @@ class Cost:
 def parse(name: str) -> Operator | None:
     """Return the operator of a name; None for a name that is not of this form.
 
-    Raises UsageError for sizes that cannot be: zero or negative, a stride or kernel larger than the input, unknown letters,
-    a depthwise convolution that changes its channels, an odd number of copies that go there and back.
+    Raises UsageError for sizes that cannot be: zero or negative, a stride larger than the input, an even kernel, groups that do
+    not divide the channels, letters that are unknown or twice there, a depthwise convolution that changes its channels, an
+    odd number of copies that go there and back; and for a kind that is unknown.
     """
     match = _NAME.fullmatch(name)
-    if match is None or match["kind"] not in CHAIN_KINDS:
+    if match is None:
         return None
+    if match["kind"] not in CHAIN_KINDS:
+        if match["rest"].count("_") < LETTERS_OF_A_NAME:
+            return None  # rather a misspelt network
+        raise UnknownNameError("kind of operator", match["kind"], CHAIN_KINDS)
     values: dict[str, int] = {}
     for part in match["rest"].split("_")[1:]:
         letter, number = part[0], int(part[1:])
@@ -134,6 +150,8 @@ def parse(name: str) -> Operator | None:
             raise UsageError(
                 f"operator {name!r}: {letter!r} is no size; known: {', '.join(LETTERS)} ({', '.join(LETTERS.values())})."
             )
+        if LETTERS[letter] in values:
+            raise UsageError(f"operator {name!r} says its {LETTERS[letter]} twice.")
         values[LETTERS[letter]] = number
     missing = [field for field in ("resolution", "in_channels", "out_channels") if field not in values]
     if missing:
@@ -147,9 +165,15 @@ def check(operator: Operator) -> None:
     """Raise UsageError for an operator that cannot be."""
     name = operator.name
     for field in LETTERS.values():
-        value, least = getattr(operator, field), 0 if field in ("shortcut", "side_by_side") else 1
+        value, least = getattr(operator, field), 0 if field in SWITCHES else 1
         if not least <= value <= MOST[field]:
             raise UsageError(f"operator {name!r}: {field} must be between {least} and {MOST[field]}, not {value}.")
+    if operator.kernel % 2 == 0:
+        raise UsageError(f"operator {name!r}: a kernel of {operator.kernel} cannot be padded evenly; it must be odd.")
+    if operator.kind == "inverted" and operator.kernel != 3:
+        raise UsageError(f"operator {name!r}: MobileNetV2's block has a kernel of 3, not {operator.kernel}.")
+    if operator.kind == "linear" and operator.resolution > 1:
+        raise UsageError(f"operator {name!r}: a fully connected layer has a resolution of 1, not {operator.resolution}.")
     if operator.stride > operator.resolution:
         raise UsageError(f"operator {name!r}: a stride of {operator.stride} is larger than the input of {operator.resolution}.")
     if operator.kernel > operator.resolution + 2 * (operator.kernel // 2):
@@ -157,7 +181,14 @@ def check(operator: Operator) -> None:
     changes = operator.in_channels != operator.out_channels
     if operator.kind == "depthwise" and changes:
         raise UsageError(f"operator {name!r}: a depthwise convolution has as many channels out as in.")
-    if operator.stride == 1 and changes and not operator.side_by_side and operator.copies % 2:
+    if operator.alone and (operator.copies > 1 or operator.side_by_side):
+        raise UsageError(f"operator {name!r}: an operator alone has one copy, and nothing beside it.")
+    if operator.groups > 1 and operator.kind != "grouped":
+        raise UsageError(f"operator {name!r}: groups belong to the kind 'grouped'.")
+    if operator.in_channels % operator.groups or operator.out_channels % operator.groups:
+        sizes = f"{operator.in_channels} channels in and {operator.out_channels} out"
+        raise UsageError(f"operator {name!r}: {sizes} do not both divide by {operator.groups} groups.")
+    if operator.stride == 1 and changes and not (operator.side_by_side or operator.alone) and operator.copies % 2:
         raise UsageError(f"operator {name!r}: channels that change go there and back, so the copies must be even.")
     if operator.shortcut and (changes or operator.stride > 1):
         raise UsageError(f"operator {name!r}: a shortcut needs stride 1 and as many channels out as in.")
@@ -186,7 +217,8 @@ def cost(operator: Operator) -> Cost:
     Standard: DK² · M · N · DF². Depthwise: DK² · M · DF². Pointwise: M · N · DF². With a stride, DF is the output's.
     """
     there = _cost_one_way(operator, operator.in_channels, operator.out_channels)
-    if operator.stride > 1 or operator.side_by_side or operator.in_channels == operator.out_channels:
+    one_way = operator.stride > 1 or operator.side_by_side or operator.alone
+    if one_way or operator.in_channels == operator.out_channels:
         return there
     both = there + _cost_one_way(operator, operator.out_channels, operator.in_channels)
     return Cost(madds=both.madds // 2, params=both.params // 2, activation_elements=both.activation_elements // 2)
@@ -230,6 +262,7 @@ _FORMULAS: Mapping[str, Callable[[Operator, int, int], Cost]] = {
     "depthwise": lambda op, m, _n: _convolution(op, m, m, op.kernel, groups=m, stride=op.stride),
     "pointwise": lambda op, m, n: _convolution(op, m, n, 1, stride=op.stride),
     "separable": _separable,
+    "grouped": lambda op, m, n: _convolution(op, m, n, op.kernel, groups=op.groups, stride=op.stride),
     "linear": _linear,
     "inverted": _inverted,
     "residual": _residual,

@@ -33,12 +33,10 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     module = zoo.build(card, seed=spec.seed)
     generator = torch.Generator().manual_seed(spec.seed)
     x = torch.randn((spec.batch, *card.input_chw), generator=generator)
-    with torch.inference_mode():
-        y = module(x)
+    y, denormals = zoo.run_and_count(module, x)
     torch.save(module.state_dict(), folder / "state.pt")
     np.savez(folder / "feed.npz", input=x.numpy(), output=y.numpy())
     counts = zoo.count(module, (1, *card.input_chw))
-    denormals = zoo.count_denormals(module, x)
     return Made(
         main="state.pt",
         exporter=f"torch {torch.__version__}",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from mnbench.errors import UsageError
+from mnbench.errors import UnknownNameError, UsageError
 from mnbench.zoo.layers import conv_bn
 from mnbench.zoo.mobilenet_v2 import InvertedResidual
 
@@ -58,18 +58,20 @@ def chain(
     expansion: int = 1,
     shortcut: int = 0,
     side_by_side: int = 0,
+    groups: int = 1,
+    alone: int = 0,
 ) -> nn.Module:
     """Return a network that repeats an operator: images (N, in_channels, H, W) to a map, or for strides to (N, out_channels).
 
     `linear` takes (N, in_channels, 1, 1). Raises UsageError for a kind that is not known.
     """
     if kind not in BUILDERS:
-        raise UsageError(f"there is no operator {kind!r}. Known: {', '.join(BUILDERS)}.")
+        raise UnknownNameError("kind of operator", kind, BUILDERS)
 
     def one(m: int, n: int) -> nn.Module:
-        return BUILDERS[kind](m, n, kernel, stride, expansion, bool(shortcut))
+        return BUILDERS[kind](m, n, kernel, stride, groups if kind == "grouped" else expansion, bool(shortcut))
 
-    if stride > 1 or side_by_side:
+    if (stride > 1 or side_by_side) and not alone:
         return Branches([one(in_channels, out_channels) for _ in range(copies)])
     ways = ((in_channels, out_channels), (out_channels, in_channels))
     layers = [one(*ways[place % 2]) for place in range(copies)]
@@ -84,6 +86,10 @@ def _convolution(activation: type[nn.Module] | None, grouped: bool = False, kern
         return layers
 
     return build
+
+
+def _grouped(m: int, n: int, kernel: int, stride: int, groups: int, _shortcut: bool) -> nn.Module:
+    return conv_bn(m, n, kernel, stride=stride, groups=groups)
 
 
 def _separable(m: int, n: int, kernel: int, stride: int, _expansion: int, _shortcut: bool) -> nn.Module:
@@ -111,13 +117,14 @@ def _residual(m: int, n: int, kernel: int, stride: int, expansion: int, shortcut
 
 
 Builder = Callable[[int, int, int, int, int, bool], nn.Module]
-"""in_channels, out_channels, kernel, stride, expansion, shortcut -> one copy."""
+"""in_channels, out_channels, kernel, stride, expansion (or groups, for the kind that has them), shortcut -> one copy."""
 
 BUILDERS: Mapping[str, Builder] = {
     "standard": _convolution(nn.ReLU6),
     "depthwise": _convolution(nn.ReLU6, grouped=True),
     "pointwise": _convolution(nn.ReLU6, kernel_of=1),
     "separable": _separable,
+    "grouped": _grouped,
     "linear": _linear,
     "inverted": _inverted,
     "residual": _residual,

@@ -25,6 +25,11 @@ def count_denormals(module: nn.Module, x: Tensor) -> Denormals:
 
     Runs the module once, without gradients; it is not modified.
     """
+    return run_and_count(module, x)[1]
+
+
+def run_and_count(module: nn.Module, x: Tensor) -> tuple[Tensor, Denormals]:
+    """Return the module's output for `x`, and the denormals as `count_denormals` counts them, from the same pass."""
     seen = 0
 
     def look(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -35,12 +40,12 @@ def count_denormals(module: nn.Module, x: Tensor) -> Denormals:
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:
         with torch.no_grad():
-            module(x)
+            y: Tensor = module(x)
     finally:
         for hook in hooks:
             hook.remove()
     weights = sum(number_of_denormals(value) for value in (*module.parameters(), *module.buffers()))
-    return Denormals(weights=weights, activations=seen)
+    return y, Denormals(weights=weights, activations=seen)
 
 
 def number_of_denormals(values: Tensor) -> int:

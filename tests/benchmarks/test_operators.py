@@ -1,15 +1,16 @@
-"""Single convolutions at the five V1 shapes. As graphs of their own they are mostly layout conversion in some runtimes
-(docs/methodology.md), so these figures are alarms for one runtime's changes and say little about a layer inside a network."""
+"""Single convolutions at the V1 shapes. As graphs of their own they are mostly layout conversion in some runtimes
+(docs/methodology.md), so these figures are alarms for one runtime's changes and say little about a layer inside a network:
+`mnbench study separable` measures that, as slopes over chains."""
 
 import pytest
 
 from mnbench import catalog
-from tests.benchmarks.timing import BACKENDS, time_session
+from tests.benchmarks.timing import BACKENDS, STRIDED, time_session
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("operator", catalog.suite("v1-operators"))
+@pytest.mark.parametrize("operator", [*catalog.suite("v1-operators"), *STRIDED])
 def test_operator(benchmark, mnbench_session, operator, backend):
-    _, resolution, *_ = operator.split("_")
-    benchmark.group = f"convolution at {resolution}x{resolution}"
+    size = catalog.card(operator).resolution
+    benchmark.group = f"convolution at {size}x{size}" + (", stride 2" if operator in STRIDED else "")
     time_session(benchmark, *mnbench_session(operator, backend), seconds=0.8)

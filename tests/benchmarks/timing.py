@@ -1,6 +1,15 @@
 """What every benchmark does with an open session."""
 
+from mnbench.catalog.operators import Operator
+
 BACKENDS = ("ort", "openvino")
+V1_STRIDED = (("standard", 224, 3, 32), ("depthwise", 112, 64, 64), ("depthwise", 56, 128, 128), ("depthwise", 28, 256, 256),
+              ("depthwise", 14, 512, 512))  # fmt: skip
+STRIDED = tuple(
+    Operator(kind=kind, resolution=resolution, in_channels=m, out_channels=n, kernel=3, stride=2, alone=1).name
+    for kind, resolution, m, n in V1_STRIDED
+)
+"""MobileNetV1's layers of stride 2 (its paper's Table 1)."""
 
 
 def time_session(benchmark, session, reply, *, seconds):

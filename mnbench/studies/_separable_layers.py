@@ -1,0 +1,187 @@
+"""The layers of MobileNetV1, and the proof that they are measured right: added up, they are the network."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mnbench.catalog.operators import Operator, cost
+from mnbench.records import Estimate
+from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
+from mnbench.stats.intervals import FEWEST_LAUNCHES
+from mnbench.stats.slopes import ratio
+from mnbench.studies._separable_grid import POOL, V1_LAYERS
+from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
+from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, scaled
+from mnbench.studies._separable_verdicts import widened
+
+POOL_NAME = "global pool 7x7, 1024"
+MOST_FILLED_PCT = 25.0
+"""Beyond it, too much of a sum would be means, and its interval too narrow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One distinct layer of MobileNetV1 in one runtime."""
+
+    backend: str
+    layer: str
+    repeats: int
+    madds: int
+    slope_ms: float | None
+    slope_low_ms: float | None
+    slope_high_ms: float | None
+    network_pct: float | None
+    """All repeats, of the network's latency."""
+    straightness: float | None
+    """The slope over the longer chains, over that over the shorter ones: 1 on a straight line."""
+    straightness_low: float | None
+    straightness_high: float | None
+    single_graph_ms: float | None
+    single_graph_low_ms: float | None
+    single_graph_high_ms: float | None
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The layers of MobileNetV1 added up, against the network."""
+
+    backend: str
+    slopes: Estimate | None
+    """Sum of slopes over the network's latency of the same launch. A layer that a launch lacks counts with its mean."""
+    singles: Estimate | None
+    """The same with graphs of one operator; the global pool, which has none, is that of the slopes."""
+    missing: tuple[str, ...]
+    """Layers without a time."""
+    network_ms: Estimate | None
+    filled_pct: float
+    """Of the sums' time, what is means of layers that a launch lacks."""
+
+
+def layer_name(operator: Operator) -> str:
+    """Return `depthwise 112x112, 64 → 64, stride 2`."""
+    size = f"{operator.resolution}x{operator.resolution}, " if operator.kind != "linear" else ""
+    stride = f", stride {operator.stride}" if operator.stride > 1 else ""
+    return f"{operator.kind} {size}{operator.in_channels} → {operator.out_channels}{stride}"
+
+
+def layer_rows(found: Times) -> list[LayerRow]:
+    """Return the layers of MobileNetV1 in the order of its Table 1, per runtime; the pool is behind them."""
+    rows = []
+    for backend in found.backends:
+        rows += [_layer_row(found, operator, repeats, backend) for operator, repeats in V1_LAYERS]
+        rows.append(_pool_row(found, backend))
+    return rows
+
+
+def _layer_row(found: Times, operator: Operator, repeats: int, backend: str) -> LayerRow:
+    key = Key(operator=operator, backend=backend)
+    measured, single = found.time(key), in_ms(found.estimate(found.single(key), SINGLE_METHOD))
+    slope, straight = in_ms(measured.estimate), in_parts(straightness(found, key))
+    share = ratio(scaled(repeats, measured.logs), found.network(backend), found.level)
+    return LayerRow(
+        backend=backend,
+        layer=layer_name(operator),
+        repeats=repeats,
+        madds=cost(operator).madds,
+        slope_ms=slope[0],
+        slope_low_ms=slope[1],
+        slope_high_ms=slope[2],
+        network_pct=100 * share.value if share else None,
+        straightness=straight[0],
+        straightness_low=straight[1],
+        straightness_high=straight[2],
+        single_graph_ms=single[0],
+        single_graph_low_ms=single[1],
+        single_graph_high_ms=single[2],
+        refused=measured.refused,
+    )
+
+
+def _pool_row(found: Times, backend: str) -> LayerRow:
+    logs = pool_logs(found, backend)
+    slope = in_ms(found.estimate(logs, "difference of two slopes in each launch, geometric mean, Student t on logs"))
+    share = ratio(logs, found.network(backend), found.level)
+    return LayerRow(
+        backend=backend,
+        layer=POOL_NAME,
+        repeats=1,
+        madds=0,
+        slope_ms=slope[0],
+        slope_low_ms=slope[1],
+        slope_high_ms=slope[2],
+        network_pct=100 * share.value if share else None,
+        straightness=None,
+        straightness_low=None,
+        straightness_high=None,
+        single_graph_ms=None,
+        single_graph_low_ms=None,
+        single_graph_high_ms=None,
+        refused="" if logs else "noise outweighs the difference",
+    )
+
+
+def straightness(found: Times, key: Key) -> Estimate | None:
+    """Return the slope between the two longer chains of a line over that between the two shorter; None without three."""
+    copies = sorted(found.chains.get(key, ()))
+    if len(copies) < 3:
+        return None
+    return ratio(found.between(key, copies[1], copies[2]), found.between(key, copies[0], copies[1]), found.level)
+
+
+def pool_logs(found: Times, backend: str) -> LaunchLogs:
+    """Return log(ns) by launch of the network's global pool; empty where noise outweighs it."""
+    tail = found.tail(Key(operator=POOL, backend=backend))
+    return {launch: math.log(ns) for launch, ns in tail.items()} if all(ns > 0 for ns in tail.values()) else {}
+
+
+def proof(found: Times, backend: str) -> Proof:
+    """Return the sum of MobileNetV1's layers over its latency, from slopes and from graphs of one operator."""
+    keys = [(Key(operator=operator, backend=backend), repeats) for operator, repeats in V1_LAYERS]
+    network = found.network(backend)
+    pool = found.tail(Key(operator=POOL, backend=backend))
+    slopes = [times_of(repeats, found.time(key).slopes_ns) for key, repeats in keys]
+    singles = [times_of(repeats, in_ns(found.single(key))) for key, repeats in keys]
+    names = [*(layer_name(key.operator) for key, _ in keys), POOL_NAME]
+    return Proof(
+        backend=backend,
+        slopes=_summed(found, [*slopes, pool], network),
+        singles=_summed(found, [*singles, pool], network),
+        missing=tuple(name for name, part in zip(names, [*slopes, pool], strict=True) if len(part) < FEWEST_LAUNCHES),
+        filled_pct=filled_pct([*slopes, pool], network),
+        network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, LATENCY_METHOD),
+    )
+
+
+def filled_pct(parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> float:
+    """Return how much of the sums over the network's launches are means of parts that a launch lacks, in per cent."""
+    means = [statistics.fmean(part.values()) if part else 0.0 for part in parts]
+    lacking = sum(mean for part, mean in zip(parts, means, strict=True) for launch in network if launch not in part)
+    everything = sum(means) * len(network)
+    return 100 * lacking / everything if everything > 0 else 100.0
+
+
+def in_ns(logs: LaunchLogs) -> dict[int, float]:
+    return {launch: math.exp(value) for launch, value in logs.items()}
+
+
+def times_of(repeats: int, part: Mapping[int, float]) -> dict[int, float]:
+    return {launch: repeats * value for launch, value in part.items()}
+
+
+def _summed(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> Estimate | None:
+    """Return the sum of the parts (ns by launch) over the network, in each launch of the network.
+
+    None where a part has too few launches, or too many are filled in.
+    """
+    if any(len(part) < FEWEST_LAUNCHES for part in parts) or filled_pct(parts, network) > MOST_FILLED_PCT:
+        return None
+    means = [statistics.fmean(part.values()) for part in parts]
+    sums = {launch: sum(part.get(launch, mean) for part, mean in zip(parts, means, strict=True)) for launch in network}
+    if min(sums.values(), default=0.0) <= 0:
+        return None
+    logs = {launch: math.log(ns) for launch, ns in sums.items()}
+    return widened(ratio(logs, network, found.level), 1 - filled_pct(parts, network) / 100)

@@ -1,0 +1,117 @@
+"""The table of operators of the study `separable`: one row per operator and runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mnbench.catalog.operators import cost
+from mnbench.records import Estimate, Run
+from mnbench.stats.slopes import ratio
+from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRow:
+    """One operator in one runtime. Empty cells were not measured, or are refused; `refused` says why."""
+
+    backend: str
+    kind: str
+    kernel: int
+    resolution: int
+    in_channels: int
+    out_channels: int
+    stride: int
+    batch: int
+    madds: int
+    bytes: int
+    intensity_madds_per_byte: float
+    copies: str
+    slope_ms: float | None
+    slope_low_ms: float | None
+    slope_high_ms: float | None
+    intercept_ms: float | None
+    intercept_low_ms: float | None
+    intercept_high_ms: float | None
+    single_graph_ms: float | None
+    single_graph_low_ms: float | None
+    single_graph_high_ms: float | None
+    single_over_slope: float | None
+    single_over_slope_low: float | None
+    single_over_slope_high: float | None
+    gmadds_per_s: float | None
+    gbytes_per_s: float | None
+    roofline_pct: float | None
+    launches: int
+    refused: str
+
+
+def operator_rows(found: Times, run: Run) -> list[OperatorRow]:
+    """Return a row per operator and runtime, in the plan's order."""
+    return [_operator_row(found, key, run) for key in found.lines()]
+
+
+def _operator_row(found: Times, key: Key, run: Run) -> OperatorRow:
+    operator, each, measured, single = key.operator, cost(key.operator), found.time(key), found.single(key)
+    moved, madds = each.bytes(batch=key.batch), each.madds * key.batch
+    slope_ns = measured.estimate.value if measured.estimate else None
+    slope, rest = in_ms(measured.estimate), in_ms(measured.intercept)
+    alone, more = in_ms(found.estimate(single, SINGLE_METHOD)), in_parts(ratio(single, measured.logs, found.level))
+    return OperatorRow(
+        backend=key.backend,
+        kind=operator.kind,
+        kernel=operator.kernel,
+        resolution=operator.resolution,
+        in_channels=operator.in_channels,
+        out_channels=operator.out_channels,
+        stride=operator.stride,
+        batch=key.batch,
+        madds=madds,
+        bytes=moved,
+        intensity_madds_per_byte=madds / moved,
+        copies=" ".join(map(str, sorted(found.chains[key]))),
+        slope_ms=slope[0],
+        slope_low_ms=slope[1],
+        slope_high_ms=slope[2],
+        intercept_ms=rest[0],
+        intercept_low_ms=rest[1],
+        intercept_high_ms=rest[2],
+        single_graph_ms=alone[0],
+        single_graph_low_ms=alone[1],
+        single_graph_high_ms=alone[2],
+        single_over_slope=more[0],
+        single_over_slope_low=more[1],
+        single_over_slope_high=more[2],
+        gmadds_per_s=madds / slope_ns if slope_ns else None,
+        gbytes_per_s=moved / slope_ns if slope_ns else None,
+        roofline_pct=roofline_pct(run, key, slope_ns),
+        launches=len(measured.logs),
+        refused=measured.refused,
+    )
+
+
+def roofline_pct(run: Run, key: Key, slope_ns: float | None) -> float | None:
+    """Return the share of this machine's limit that an operator reaches; None as long as the run holds no ceilings."""
+    ceilings = getattr(run, "ceilings", None)
+    if ceilings is None or slope_ns is None:
+        return None
+    return None
+
+
+def refused_counts(rows: Sequence[OperatorRow]) -> Mapping[str, int]:
+    """Return how many operators have no time, by the reason."""
+    return {reason: sum(row.refused == reason for row in rows) for reason in dict.fromkeys(r.refused for r in rows) if reason}
+
+
+def in_ms(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
+    """Return (value, low, high) in milliseconds of an estimate in ns; three times None without one."""
+    if estimate is None:
+        return None, None, None
+    return estimate.value / NS_PER_MS, estimate.low / NS_PER_MS, estimate.high / NS_PER_MS
+
+
+def in_parts(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
+    """Return (value, low, high); three times None without an estimate."""
+    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
