@@ -1,7 +1,7 @@
 """Probes: kernels that measure the machine instead of a network, and the work of one call of each.
 
     matmul_N          a square matrix product, N x N times N x N
-    conv_kK_cC_rR     a KxK convolution, C channels in and out, at R x R, padded by K // 2
+    conv_kK_cC_rR     a KxK convolution without padding, C channels in and out, of R x R outputs
     read_SIZE         every thread reads its own buffer of SIZE (16k, 4m) over and over
     copy_SIZE         every thread copies one half of its own buffer of SIZE to the other half
 
@@ -62,7 +62,8 @@ class Probe:
     def madds(self) -> int:
         """Multiply-adds of one call, by all threads together; 0 for traffic.
 
-        A convolution counts like every convolution of this project, products with the padding included: K² · C² · R².
+        Of a convolution, K² · C² · R². It has no padding: kernels leave products with zeros out, and a peak of products that
+        were not made would be none (padded, a 7x7 convolution at 28x28 has 12 % of them).
         """
         if self.kind == "matmul":
             return self.size**3

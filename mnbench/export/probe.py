@@ -1,4 +1,4 @@
-"""Probes have nothing to export: a small file that says what one call does, so that the ordinary way from file to worker holds."""
+"""Probes have nothing to export: a small file says what one call does, so that the ordinary way to a worker holds."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class SummaryRow:
     peak_memory_mib: float | None
     """Peak resident size above that of the imported runtime."""
     roofline_pct: float | None
-    """The shortest time this machine could need (`mnbench.stats.roofline`) in per cent of the latency; None without ceilings."""
+    """The machine's floor (`mnbench.stats.roofline`) in per cent of the latency; None without ceilings."""
     caveats: str | None
     """Codes, joined by `;`."""
 
@@ -129,9 +129,7 @@ def is_null(case: Case) -> bool:
     return case.backend == NULL_BACKEND
 
 
-def _summary_row(
-    run: Run, analysis: Analysis, case: Case, result: CaseResult | None, ceilings: Ceilings | None
-) -> SummaryRow:
+def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | None, ceilings: Ceilings | None) -> SummaryRow:
     accuracy, artifact = headline_accuracy(run, case.model), artifact_of(run, case.model)
     paper, card = headline_latency(run, case.model), next((c for c in run.models if c.name == case.model), None)
     latency = finite(result.latency_ns) if result else None
