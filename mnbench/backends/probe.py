@@ -1,8 +1,8 @@
 """Probes of the machine: a session is one kernel on memory it owns, and `run` is one call of it.
 
-The kernels are torch's, the fastest found on Zen 4 (one core at about 3.6 GHz, its FMA units good for 16 fp32 products a
-cycle): oneDNN's convolutions reached 57 GMAdds/s where MKL's matrix product reached 52. A maximum over int32 is limited by
-loads alone, 213 GB/s in L1; a float maximum, which must watch for NaN, reached 110, a float sum 192, numpy's reductions 109.
+The kernels are torch's, the fastest found on one Zen 4 core: oneDNN's convolutions reached 56 GMAdds/s where MKL's matrix
+product reached 52. A maximum over int32 is limited by loads alone, 213 GB/s in L1; a float maximum, which must watch for NaN,
+reached 110, a float sum 192, numpy's reductions 109.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ NETWORKS = (V1, V2, "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
 BUDGET_S = 150.0
 
 KERNELS: dict[str, tuple[str, ...]] = {
-    "fp32": ("conv_k3_c256_r28", "conv_k3_c128_r56", "conv_k5_c64_r28", "conv_k7_c128_r28", "matmul_512"),
-    "bf16": ("conv_k3_c256_r28", "conv_k7_c128_r28", "matmul_512"),
+    "fp32": ("conv_k7_c32_r56", "conv_k3_c64_r56", "conv_k5_c64_r56", "conv_k3_c128_r56", "matmul_512"),
+    "bf16": ("conv_k3_c256_r28", "matmul_512", "matmul_1024"),
     "int8": ("matmul_1024", "matmul_1536"),
 }
-"""The fastest of about thirty that were tried on AVX-512 and AMX machines; the best of them is the ceiling. Sizes differ
-because cores differ in their caches, and because all cores together need more work in one call than one core does."""
+"""The fastest of about thirty that were tried (docs/methodology.md); the best of them is the ceiling. Several, because cores
+differ in caches and kernels, and because all cores together need more work in one call than one core does."""
 NEEDS: dict[str, frozenset[str]] = {
     "bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
     "int8": frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}),
