@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, environment, store
+from mnbench import backends, catalog, ceilings, environment, store
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
@@ -172,6 +172,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     """
     host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
     directory = store.create_directory(request.out, started_utc)
     try:
         artifacts = export(the_plan, request.cache, listener)
@@ -187,7 +188,12 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
         artifacts=tuple({artifact.path: artifact for artifact in artifacts.values() if artifact}.values()),
-        caveats=(*caveats, *environment.warnings_of(environment.findings(host))),
+        caveats=(
+            *caveats,
+            *environment.warnings_of(environment.findings(host)),
+            *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
+        ),
+        ceilings=known_ceilings,
     )
     measure(new_run, directory, artifacts, request.cache, listener)
     return directory
@@ -254,6 +260,11 @@ def already(the_run: Run) -> Already:
         samples=the_run.samples,
         failures=the_run.failures,
     )
+
+
+def _has_probes(the_plan: Plan) -> bool:
+    """Say whether a run measures the machine's ceilings itself."""
+    return any(case.backend == "probe" for case in the_plan.cases)
 
 
 def _check_numbers(request: Request) -> None:

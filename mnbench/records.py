@@ -25,6 +25,7 @@ class Format(StrEnum):
     ONNX = "onnx"
     OPENVINO_IR = "openvino-ir"
     TORCH_STATE = "torch-state"
+    PROBE = "probe"
     NONE = "none"
 
 
@@ -373,6 +374,42 @@ class Caveat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """The most multiply-adds per second that any probe reached in one precision on so many cores."""
+
+    precision: str
+    threads: int
+    kernel: str
+    """The probe that reached it."""
+    madds_per_s: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bandwidth:
+    """The most bytes per second that any probe moved in one level of the memory hierarchy on so many cores."""
+
+    level: int
+    """1, 2, 3 …, of a cache; 0 for memory."""
+    threads: int
+    holds_bytes: int | None
+    """Size of the level, all caches that the threads use together; None for memory."""
+    kernel: str
+    bytes_per_s: Estimate
+    """Bytes read and bytes written, together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """What a machine can do at most, as measured by `mnbench study roofline`."""
+
+    run_id: str
+    """The run whose samples say so."""
+    peaks: tuple[Peak, ...]
+    bandwidths: tuple[Bandwidth, ...]
+    """Innermost level first, memory last; for each number of threads all levels or none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution of a plan: all that its directory holds."""
 
@@ -389,6 +426,8 @@ class Run:
     failures: tuple[LaunchFailure, ...] = ()
     memory: tuple[Memory, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+    ceilings: Ceilings | None = None
+    """Of this host, from an earlier run; None when there was none. A run of probes has its own in its samples."""
 
     def unmeasured(self) -> tuple[Case, ...]:
         """Return the planned cases of which there is not one round."""

@@ -25,6 +25,7 @@ BUILT_IN: Mapping[str, str] = {
     "ort": "mnbench.backends.ort:OrtBackend",
     "openvino": "mnbench.backends.openvino:OpenVinoBackend",
     "torch": "mnbench.backends.torch:TorchBackend",
+    "probe": "mnbench.backends.probe:ProbeBackend",
     "null": "mnbench.backends.null:NullBackend",
 }
 

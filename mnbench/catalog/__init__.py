@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from mnbench.catalog import probes
 from mnbench.catalog.networks import NETWORKS, SUITES, Network
 from mnbench.catalog.operators import OPERATORS, network_of, parse
 from mnbench.catalog.published import Figures, cite, read_figures
@@ -17,20 +18,22 @@ __all__ = ["card", "cite", "names", "suite", "suites"]
 
 
 def names() -> tuple[str, ...]:
-    """Return the name of every network, in the catalog's order. Single operators have cards, but are no networks."""
+    """Return the name of every network, in the catalog's order. Single operators and probes have cards, but are no networks."""
     return tuple(network.name for network in NETWORKS)
 
 
 def card(name: str) -> ModelCard:
-    """Return the card of one network, or of an operator that its name describes (`mnbench.catalog.operators`).
+    """Return the card of one network, or of an operator or a probe that its name describes (`operators`, `probes`).
 
-    Raises UnknownNameError, with the nearest name, for a network the catalog does not hold, UsageError for an operator that
-    cannot be.
+    Raises UnknownNameError, with the nearest name, for a network the catalog does not hold, UsageError for an operator or a
+    probe that cannot be.
     """
     if (found := _cards().get(name)) is not None:
         return found
     if (operator := parse(name)) is not None:
         return _card(network_of(operator), Figures())
+    if (probe := probes.parse(name)) is not None:
+        return _card(probes.network_of(probe), Figures())
     raise UnknownNameError("model", name, names())
 
 

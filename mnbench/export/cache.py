@@ -37,11 +37,13 @@ EXPORTERS: Mapping[Format, str] = {
     Format.TORCH_STATE: "mnbench.export.torch_state:export",
     Format.ONNX: "mnbench.export.onnx:export",
     Format.OPENVINO_IR: "mnbench.export.openvino_ir:export",
+    Format.PROBE: "mnbench.export.probe:export",
 }
 PACKAGES: Mapping[Format, tuple[str, ...]] = {
     Format.TORCH_STATE: ("torch", "pytorchcv"),
     Format.ONNX: ("torch", "pytorchcv", "onnx", "onnxscript"),
     Format.OPENVINO_IR: ("torch", "pytorchcv", "onnx", "onnxscript", "openvino"),
+    Format.PROBE: (),
 }
 """Distributions whose versions decide a format's content; this project's own part enters by its source text."""
 

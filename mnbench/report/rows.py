@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mnbench.records import Analysis, Case, CaseResult, Comparison, Estimate, Run
+from mnbench.records import Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
 from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
+from mnbench.stats import roofline
 
 NS_PER_MS = 1e6
 BASELINE = "baseline"
@@ -67,6 +68,8 @@ class SummaryRow:
     load_ci_high_ms: float | None
     peak_memory_mib: float | None
     """Peak resident size above that of the imported runtime."""
+    roofline_pct: float | None
+    """The machine's floor (`mnbench.stats.roofline`) in per cent of the latency; None without ceilings."""
     caveats: str | None
     """Codes, joined by `;`."""
 
@@ -94,7 +97,8 @@ def summary_rows(run: Run, analysis: Analysis) -> list[SummaryRow]:
     """Return one row per case of the plan (and per further result), in the plan's order; latencies in milliseconds."""
     results = {result.case.id: result for result in analysis.results}
     cases = {case.id: case for case in (*run.plan.cases, *(result.case for result in analysis.results))}
-    return [_summary_row(run, analysis, case, results.get(case_id)) for case_id, case in cases.items()]
+    ceilings = roofline.ceilings_for(run)
+    return [_summary_row(run, analysis, case, results.get(case_id), ceilings) for case_id, case in cases.items()]
 
 
 def comparison_rows(analysis: Analysis) -> list[ComparisonRow]:
@@ -125,7 +129,7 @@ def is_null(case: Case) -> bool:
     return case.backend == NULL_BACKEND
 
 
-def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | None) -> SummaryRow:
+def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | None, ceilings: Ceilings | None) -> SummaryRow:
     accuracy, artifact = headline_accuracy(run, case.model), artifact_of(run, case.model)
     paper, card = headline_latency(run, case.model), next((c for c in run.models if c.name == case.model), None)
     latency = finite(result.latency_ns) if result else None
@@ -161,6 +165,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         effective_precision=_effective(run, case, "precision"),
         max_abs_error=max(errors) if errors else None,
         **_regimes(result),
+        roofline_pct=_roofline_pct(run, case, latency, ceilings),
         caveats=";".join(_caveat_codes(run, analysis, case, result)) or None,
     )
 
@@ -176,6 +181,14 @@ def _regimes(result: CaseResult | None) -> dict[str, float | None]:
     memory = result.memory_bytes if result else None
     cells["peak_memory_mib"] = None if memory is None else round(memory / (1 << 20), 1)
     return cells
+
+
+def _roofline_pct(run: Run, case: Case, latency_ns: Estimate | None, ceilings: Ceilings | None) -> float | None:
+    artifact = artifact_of(run, case.model)
+    if latency_ns is None or artifact is None or artifact.format is Format.PROBE:
+        return None
+    floor = roofline.floor_ns(artifact.layers, ceilings, case.precision, case.threads, case.batch)
+    return None if floor is None else round(100 * floor / latency_ns.value, 2)
 
 
 def _against_baseline(

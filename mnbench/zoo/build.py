@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mnbench.catalog.operators import CHAIN_FAMILY
+from mnbench.catalog.probes import PROBE_FAMILY
+from mnbench.errors import UsageError
 from mnbench.records import ModelCard
 from mnbench.zoo.weights import load_weights
 
@@ -50,6 +52,8 @@ def outline(card: ModelCard) -> nn.Module:
 
 
 def _factory(card: ModelCard) -> Callable[..., nn.Module]:
+    if card.family == PROBE_FAMILY:
+        raise UsageError(f"{card.name!r} is a probe of the machine and no network; only the backend 'probe' runs it.")
     module_name, _, attribute = card.build.partition(":")
     factory: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), attribute)
     return factory

@@ -9,7 +9,7 @@ import pytest
 
 from mnbench import backends, environment
 from mnbench.compare import spec_of
-from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
+from mnbench.errors import ExportError, MissingPackageError, UnknownNameError, UsageError, WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
@@ -17,6 +17,10 @@ from mnbench.measure.worker import compare_outputs
 from mnbench.records import Case, Format, SettleRule
 
 SMALLEST = "mobilenet_v1_0.25_128"
+MODELS = {"probe": "matmul_64"}
+"""What a backend opens that runs no networks."""
+SILENT = ("null", "probe")
+"""Backends without outputs."""
 NAMES = tuple(name for name in backends.BUILT_IN if backends.get(name).missing() is None)
 PRECISIONS = [(name, precision) for name in NAMES for precision in backends.get(name).precisions]
 
@@ -32,7 +36,8 @@ def open_worker(cache, tmp_path):
     workers = []
 
     def open_it(name, *, precision="fp32", threads=1, batch=1, change=lambda artifact: artifact):
-        case = Case(model=SMALLEST, backend=name, precision=precision, threads=threads, batch=batch)
+        model = MODELS.get(name, SMALLEST)
+        case = Case(model=model, backend=name, precision=precision, threads=threads, batch=batch)
         kind = backends.get(name).format
         wanted = (spec_of(case, seed=0), kind)
         artifact = None if kind is Format.NONE else ensure_all([wanted], cache)[wanted]
@@ -72,10 +77,10 @@ def test_settings_are_read_back_as_requested_and_outputs_are_torchs(open_worker,
         "precision": precision,
     }
     assert reply.effective["version"]
-    if name != "null":
+    if name not in SILENT:
         assert reply.max_rel_error is not None
         assert reply.max_rel_error < (1e-3 if precision == "fp32" else 0.5)
-    if precision == "bf16" and name != "null":
+    if precision == "bf16" and name not in SILENT:
         assert reply.max_rel_error > 1e-4  # eight bits of significand cannot be closer: it really ran in bf16
 
 
@@ -87,7 +92,7 @@ def test_two_threads_are_read_back_as_two(open_worker, name):
     assert reply.effective["threads"] == "2"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "probe"])
 def test_a_batch_of_two_gives_torchs_outputs(open_worker, name):
     _, reply = open_worker(name, batch=2)
     assert name == "null" or reply.max_rel_error < 1e-3
@@ -103,7 +108,7 @@ def test_a_round_yields_latencies_and_the_waiting_worker_uses_no_cpu(open_worker
     assert reply.idle_cpu_ns < 20_000_000
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "null"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SILENT])
 def test_a_file_that_computes_something_else_is_refused(open_worker, cache, name):
     """The file of another seed: a sound network with other weights, whose outputs are not those on record."""
     case = Case(model=SMALLEST, backend=name)
@@ -154,3 +159,53 @@ def test_input_and_output_begin_on_a_cache_line(tmp_path):
         assert (feed.input.ctypes.data % 64, feed.output.ctypes.data % 64) == (0, 0)
         assert feed.input.flags.c_contiguous
         assert (feed.input == np.arange(size, dtype=np.float32)).all()
+
+
+def test_the_backend_of_probes_runs_no_network(cache):
+    wanted = (spec_of(Case(model=SMALLEST, backend="probe"), seed=0), Format.PROBE)
+    with pytest.raises(ExportError, match="runs kernels such as matmul_1024 or read_16k, not the network"):
+        ensure_all([wanted], cache)
+
+
+def test_a_probe_has_no_batch_and_is_no_network(cache):
+    for kind, batch, reason in ((Format.PROBE, 2, "has no batch"), (Format.TORCH_STATE, 1, "is a probe of the machine")):
+        wanted = (spec_of(Case(model="matmul_64", backend="probe", batch=batch), seed=0), kind)
+        with pytest.raises(ExportError, match=reason):
+            ensure_all([wanted], cache)
+
+
+@pytest.mark.parametrize("model", ["conv_k3_c16_r8", "read_16k", "copy_16k", "read_1m", "copy_64k"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_kind_of_probe_opens_and_runs(open_worker, monkeypatch, model, threads):
+    if environment.cpu_budget()[0] < threads:
+        pytest.skip("needs two cores")
+    monkeypatch.setitem(MODELS, "probe", model)
+    _, reply = open_worker("probe", threads=threads)
+    assert (reply.effective["precision"], reply.effective["threads"]) == ("fp32", str(threads))
+
+
+@pytest.mark.parametrize("model", ["matmul_64", "conv_k3_c64_r8"])
+def test_a_product_in_less_than_fp32_is_not_called_fp32(monkeypatch, model):
+    """oneDNN can be told from outside to multiply fp32 tensors in bf16; here the exact sums are those of other factors."""
+    from mnbench.backends import probe
+    from mnbench.catalog import probes
+
+    session = probe.ProbeSession(probes.parse(model), threads=1, precision="fp32")
+    session.run()
+    assert session.effective()["precision"] == "fp32"
+    right = probe._distance
+    monkeypatch.setattr(probe, "_distance", lambda got, exact: right(got.bfloat16(), exact))
+    assert session.effective()["precision"] == "less than fp32"
+
+
+def test_a_copy_probe_copies_and_moves_its_target_by_less_than_it_is_long():
+    from mnbench.backends import probe
+    from mnbench.catalog import probes
+
+    kernel = probe._copy(probes.parse("copy_16k"), 2, "fp32")
+    kernel.call()
+    source, room = kernel.reads
+    written = room.view(2, -1)
+    assert source.numel() == 2 * 2048
+    assert (written[:, : 2048 + 4 * 10 * 16] == 1).all()  # the first pass to the last, 40 lines further on
+    assert (written[:, 2048 + 4 * 10 * 16 :] == 0).all()

@@ -1,0 +1,171 @@
+"""What the study `roofline` found, as rows: every probe, and every network held against the ceilings of the same launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mnbench.records import Artifact, Case, Estimate, Format, Run
+from mnbench.stats import roofline
+from mnbench.stats.roofline import Bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingRow:
+    """One probe. The fields are the columns of ceilings.csv."""
+
+    kind: str
+    """`peak` or `bandwidth`."""
+    precision: str
+    threads: int
+    level: int | None
+    """Of a bandwidth: 1, 2, 3 of a cache, 0 of memory."""
+    holds_kib: int | None
+    """What all caches of the level hold that the threads use; None for memory."""
+    kernel: str
+    unit: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    launches: int
+    ceiling: bool
+    """Whether it is the best of its kind, and so the ceiling."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRow:
+    """One network in one runtime. The fields are the columns of networks.csv."""
+
+    model: str
+    backend: str
+    precision: str
+    threads: int
+    madds: int
+    """Of one image."""
+    bytes: int
+    """What the layers must move: weights once, activations in and out."""
+    madds_per_byte: float | None
+    floor_ms: float | None
+    layers_bound_by_compute: int | None
+    layers_bound_by_memory: int | None
+    latency_ms: float | None
+    latency_ci_low_ms: float | None
+    latency_ci_high_ms: float | None
+    roofline_pct: float | None
+    """Floor over latency, both of the same launches."""
+    roofline_ci_low_pct: float | None
+    roofline_ci_high_pct: float | None
+    gmadds_per_s: float | None
+    gmadds_ci_low_per_s: float | None
+    gmadds_ci_high_per_s: float | None
+    peak_pct: float | None
+    """Rate of multiply-adds over the peak, both of the same launches."""
+    peak_ci_low_pct: float | None
+    peak_ci_high_pct: float | None
+    launches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One network in one runtime, held against the ceilings of the same launches."""
+
+    case: Case
+    row: NetworkRow
+    share: dict[int, float]
+    """log(floor / latency) by launch."""
+    rate: dict[int, float]
+    """log(rate of multiply-adds / peak) by launch."""
+
+
+def ceiling_rows(run: Run) -> list[CeilingRow]:
+    """Return what each probe reached, the best of each kind marked."""
+    ceilings = roofline.ceilings_of(run)
+    best = set()
+    if ceilings is not None:
+        best = {(p.kernel, p.precision, p.threads) for p in ceilings.peaks}
+        best |= {(b.kernel, "fp32", b.threads) for b in ceilings.bandwidths}
+    rows = []
+    for rate in roofline.probe_rates(run):
+        case, per_s = rate.case, rate.per_s
+        holds = None if rate.level is None else roofline.capacities(run.environment, case.threads).get(rate.level)
+        rows.append(
+            CeilingRow(
+                kind="peak" if rate.level is None else "bandwidth",
+                precision=case.precision,
+                threads=case.threads,
+                level=rate.level,
+                holds_kib=None if holds is None else holds >> 10,
+                kernel=case.model,
+                unit="GMAdds/s" if rate.level is None else "GB/s",
+                value=per_s.value / 1e9 if per_s else None,
+                ci_low=per_s.low / 1e9 if per_s else None,
+                ci_high=per_s.high / 1e9 if per_s else None,
+                launches=rate.launches,
+                ceiling=(case.model, case.precision, case.threads) in best,
+            )
+        )
+    return rows
+
+
+def measure(run: Run) -> list[Measured]:
+    """Return each network case of a run with its floor and its rates; figures that the launches do not carry are None."""
+    artifacts = {a.spec.model: a for a in run.artifacts if a.format is not Format.PROBE}
+    logs = roofline.logs_by_case(run)
+    by_launch: dict[tuple[str, int], dict[int, roofline.Limits]] = {}
+    found = []
+    for case in run.plan.cases:
+        if case.model in artifacts and case.precision in roofline.ELEMENT_BYTES:
+            key = (case.precision, case.threads)
+            if key not in by_launch:
+                by_launch[key] = roofline.limits_by_launch(run, *key)
+            found.append(_measured(run, case, artifacts[case.model], logs.get(case.id, {}), by_launch[key]))
+    return found
+
+
+def _measured(
+    run: Run, case: Case, artifact: Artifact, latency: dict[int, float], by_launch: dict[int, roofline.Limits]
+) -> Measured:
+    level = run.plan.level
+    share = roofline.share_logs(artifact.layers, latency, by_launch, case.precision, case.batch)
+    rate = roofline.rate_logs(artifact.madds * case.batch, latency, by_launch)
+    overall = roofline.limits(roofline.ceilings_of(run), case.precision, case.threads)
+    floors = [] if overall is None else [roofline.layer_floor(x, overall, case.precision, case.batch) for x in artifact.layers]
+    moved = sum(roofline.layer_bytes(layer, case.precision, case.batch) for layer in artifact.layers)
+    time_ns = roofline.latency_of(latency, level)
+    done = None if time_ns is None else roofline.per_second(artifact.madds * case.batch, time_ns)
+    pct, peak_pct = percent(roofline.estimate_of(share, level)), percent(roofline.estimate_of(rate, level))
+    row = NetworkRow(
+        model=case.model,
+        backend=case.backend,
+        precision=case.precision,
+        threads=case.threads,
+        madds=artifact.madds,
+        bytes=moved,
+        madds_per_byte=artifact.madds * case.batch / moved if moved else None,
+        floor_ms=sum(f.floor_ns for f in floors) / 1e6 if floors else None,
+        layers_bound_by_compute=sum(f.bound is Bound.COMPUTE for f in floors) if floors else None,
+        layers_bound_by_memory=sum(f.bound is Bound.MEMORY for f in floors) if floors else None,
+        latency_ms=time_ns.value / 1e6 if time_ns else None,
+        latency_ci_low_ms=time_ns.low / 1e6 if time_ns else None,
+        latency_ci_high_ms=time_ns.high / 1e6 if time_ns else None,
+        roofline_pct=pct.value if pct else None,
+        roofline_ci_low_pct=pct.low if pct else None,
+        roofline_ci_high_pct=pct.high if pct else None,
+        gmadds_per_s=done.value / 1e9 if done else None,
+        gmadds_ci_low_per_s=done.low / 1e9 if done else None,
+        gmadds_ci_high_per_s=done.high / 1e9 if done else None,
+        peak_pct=peak_pct.value if peak_pct else None,
+        peak_ci_low_pct=peak_pct.low if peak_pct else None,
+        peak_ci_high_pct=peak_pct.high if peak_pct else None,
+        launches=len(latency),
+    )
+    return Measured(case=case, row=row, share=share, rate=rate)
+
+
+def percent(share: Estimate | None) -> Estimate | None:
+    """Return a ratio in per cent."""
+    return None if share is None else scaled(share, 100.0)
+
+
+def scaled(old: Estimate, factor: float) -> Estimate:
+    """Return an estimate in another unit."""
+    return Estimate(value=old.value * factor, low=old.low * factor, high=old.high * factor, level=old.level, method=old.method)
