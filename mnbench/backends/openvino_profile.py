@@ -69,7 +69,8 @@ class ProfiledOpenVino(OpenVinoSession):
             info = node.get_rt_info()
             if info["layerType"].astype(str) in COMPUTE_LAYERS:
                 operators = info["originalLayersNames"].astype(str).split(",")
-                found[node.get_friendly_name()] = tuple(weights[name] for name in operators if name in weights)
+                named = tuple(weights[name] for name in operators if name in weights)
+                found[node.get_friendly_name()] = named or _modules_of_inputs(node)
         return found
 
 
@@ -80,6 +81,12 @@ def open_profiled(
     if artifact is None or feed is None:
         raise WorkerError("the profiler of 'openvino' needs an IR file and an input.")
     return ProfiledOpenVino(root / artifact.path, feed, threads=threads, precision=precision)
+
+
+def _modules_of_inputs(node: Any) -> tuple[str, ...]:
+    """Return the module whose weights a node of the compiled graph reads; a matrix product keeps only its sum's name."""
+    names = [node.input_value(place).get_node().get_friendly_name() for place in range(node.get_input_size())]
+    return tuple(name.removesuffix(WEIGHT) for name in names if name.endswith(WEIGHT))
 
 
 def _modules_of_operators(model: Any) -> dict[str, str]:

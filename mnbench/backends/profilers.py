@@ -63,7 +63,9 @@ class ProfileOpener(Protocol):
 def get(backend: str) -> ProfileOpener:
     """Return what opens a backend's artefact for profiling; imports no runtime. Raises UsageError for one without."""
     if backend not in PROFILERS:
-        raise UsageError(f"backend {backend!r} has no profiler, so its layers cannot be timed; these have: {', '.join(PROFILERS)}.")
+        raise UsageError(
+            f"backend {backend!r} has no profiler, so its layers cannot be timed; these have: {', '.join(PROFILERS)}."
+        )
     module, _, attribute = PROFILERS[backend].partition(":")
     opener: ProfileOpener = getattr(importlib.import_module(module), attribute)
     return opener

@@ -56,7 +56,7 @@ class ProfileReply:
 def profile(request: OpenRequest, timeout_s: float) -> ProfileReply:
     """Have a fresh process profile one launch of a case; wait for it without using the CPU.
 
-    Raises WorkerError with the child's reason, for one that ends without a word, and for one that takes longer than `timeout_s`.
+    Raises WorkerError with the child's reason, for one that ends without a word, or takes longer than `timeout_s`.
     """
     with _child(request) as (process, answers, chatter):
         told = _read(answers, timeout_s)
@@ -73,7 +73,7 @@ def profile(request: OpenRequest, timeout_s: float) -> ProfileReply:
 
 @contextlib.contextmanager
 def _child(request: OpenRequest) -> Iterator[tuple[subprocess.Popen[bytes], int, tempfile._TemporaryFileWrapper[bytes]]]:
-    """Start a child on its request; yield it with the pipe it answers on and the file of what it prints. End it on the way out."""
+    """Start a child on its request; yield it with the pipe it answers on and the file of what it prints; end it."""
     answers, answer_to = os.pipe()
     try:
         with tempfile.NamedTemporaryFile() as chatter:
