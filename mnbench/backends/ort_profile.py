@@ -10,16 +10,18 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import onnx
 
 from mnbench.backends import Feed
 from mnbench.backends.ort import OrtSession
 from mnbench.backends.profilers import Node, compact
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact
+
+if TYPE_CHECKING:
+    import onnx
 
 WEIGHT = ".weight"
 EVENT = "_kernel_time"
@@ -48,6 +50,8 @@ class ProfiledOrt(OrtSession):
         self._skipped = self._runs
 
     def nodes(self) -> list[Node]:
+        import onnx
+
         events = msgspec.json.decode(Path(self._session.end_profiling()).read_bytes())
         self._folder.cleanup()
         return compact(nodes_of(events, self._skipped, self._runs, onnx.load(self._path, load_external_data=False).graph))

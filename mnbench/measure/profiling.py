@@ -28,15 +28,15 @@ from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import environment_of
-from mnbench.measure.messages import OpenRequest, RoundRequest
+from mnbench.measure.messages import OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.worker import check_affinity, measure_round, open_session
 from mnbench.processes import die_with_parent
 from mnbench.records import SettleRule
 
 WARM_UP = RoundRequest(settle=SettleRule(max_ms=500.0), target_ms=1.0)
 """With the first inference, what the profile forgets."""
-PROFILED = RoundRequest(settle=SettleRule(min_ms=0.0, max_ms=500.0), target_ms=350.0, least=12, most=60)
-"""What the profile keeps, whole: its settling part too, which is warm already."""
+KEPT = RoundRequest(settle=SettleRule(min_ms=0.0, max_ms=500.0), target_ms=350.0, least=12, most=60)
+"""What is kept, whole: its settling part too, which is warm already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class ProfileReply:
     nodes: tuple[Node, ...] = ()
     whole_ns: float = 0.0
     """Mean time of an inference of the same launch, profiling and the call from Python included."""
+    plain_ns: float = 0.0
+    """Mean time of an inference without profiling, in the same process just before."""
     inferences: int = 0
     cut_ns: float = 0.0
     effective: Mapping[str, str] = field(default_factory=dict)
@@ -132,26 +134,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _profiled(request: OpenRequest) -> ProfileReply:
-    """Open, warm up, and profile. Raises WorkerError as `open_session` does, and for a thread that left its CPU."""
-    opened, told = open_session(request, profilers.get(request.case.backend))
-    session = cast(ProfiledSession, opened)
+    """Time the case as it is, then profile it. Raises WorkerError as `open_session` and `check_affinity` do."""
     reader = CounterReader(request.cpus)
+    plain, _ = open_session(request)
     gc.collect()
     gc.freeze()
     gc.disable()
+    measure_round(plain, WARM_UP, reader, 0)
+    plain_reply = measure_round(plain, KEPT, reader, 0)
+    plain.close()
+    opened, told = open_session(request, profilers.get(request.case.backend))
+    session = cast(ProfiledSession, opened)
     measure_round(session, WARM_UP, reader, 0)
     session.begin()
-    round_reply = measure_round(session, PROFILED, reader, 0)
+    profiled_reply = measure_round(session, KEPT, reader, 0)
     check_affinity(request.cpus)
-    latencies_ns = (*round_reply.settle_ns, *round_reply.latencies_ns)
+    latencies_ns = (*profiled_reply.settle_ns, *profiled_reply.latencies_ns)
+    disturbed = [name for reply in (plain_reply, profiled_reply) for name in _disturbances(reply, request)]
     return ProfileReply(
         nodes=tuple(session.nodes()),
         whole_ns=statistics.fmean(latencies_ns),
+        plain_ns=statistics.fmean((*plain_reply.settle_ns, *plain_reply.latencies_ns)),
         inferences=len(latencies_ns),
         cut_ns=session.cut_ns,
         effective=told.effective,
-        disturbances=disturbances(round_reply, request.case.threads, (os.cpu_count() or 1) - len(request.cpus)),
+        disturbances=tuple(dict.fromkeys(disturbed)),
     )
+
+
+def _disturbances(reply: RoundReply, request: OpenRequest) -> tuple[str, ...]:
+    return disturbances(reply, request.case.threads, (os.cpu_count() or 1) - len(request.cpus))
 
 
 if __name__ == "__main__":

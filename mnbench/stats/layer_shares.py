@@ -60,6 +60,8 @@ class Profile:
     whole_ns: tuple[float, ...]
     """Mean time of a profiled inference, for each launch."""
     nodes: tuple[NodeTimes, ...]
+    plain_ns: tuple[float, ...] = ()
+    """Mean time of an inference without profiling in the same process, for each launch."""
     disturbed: int = 0
     """Launches that something disturbed; they are not among the times."""
     failures: tuple[str, ...] = ()
@@ -141,9 +143,9 @@ def time_ns(part: Part, level: float) -> Estimate | None:
 
 
 def sum_over_whole(parts: Sequence[Part], whole_ns: Sequence[float], level: float) -> Estimate | None:
-    """Return the sum of the parts over the profiled inference of the same launch; None with fewer than three launches."""
+    """Return the sum of the parts over the whole inference of the same launch; None with fewer than three launches."""
     sums = sums_ns(parts)
-    if any(ns <= 0 for ns in sums):
+    if any(ns <= 0 for ns in sums) or len(sums) != len(whole_ns):
         return None
     logs = [math.log(ns / whole) for ns, whole in zip(sums, whole_ns, strict=True)]
     return geometric_mean(logs, level, SUM_METHOD)

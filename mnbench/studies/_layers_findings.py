@@ -156,10 +156,12 @@ def _rest(seen: Sequence[Seen]) -> Finding:
 def _adds_up(seen: Sequence[Seen]) -> Finding:
     figures, held, reasons = [], [], []
     for one in seen:
-        for name, ratio in (("the profiled", one.sum_over_whole), ("the plain", one.sum_over_steady)):
+        ratios = (("the profiled inference", one.sum_over_whole), ("a plain one of the same process", one.sum_over_plain),
+                  ("the run's latency", one.sum_over_steady))  # fmt: skip
+        for name, ratio in ratios:
             if ratio is not None:
-                figures.append(Figure(label=f"{one.where}: sum of the nodes over {name} inference", unit="x", estimate=ratio))
-        fits = within(one.sum_over_steady, *ADDS_UP)
+                figures.append(Figure(label=f"{one.where}: sum of the nodes over {name}", unit="x", estimate=ratio))
+        fits = within(one.sum_over_plain, *ADDS_UP)
         held += [fits]
         if fits is not True:
             reasons.append(_why(one))
@@ -176,22 +178,25 @@ def _adds_up(seen: Sequence[Seen]) -> Finding:
         measured=f"They do in {good} of {len(held)} cases. {' '.join(reasons)}".strip() if held else "No profile was taken.",
         figures=tuple(figures),
         verdict=judge(held),
-        limits=f"Judged against the latency without profiling, which other launches measured. {mapped}",
+        limits=f"Judged against inferences without profiling in the same processes. {mapped}",
     )
 
 
 def _why(one: Seen) -> str:
     """Say what keeps the sum of one case away from the whole."""
-    if one.sum_over_steady is None or one.sum_over_whole is None:
+    if one.sum_over_plain is None or one.sum_over_whole is None:
         return f"{one.where}: too few undisturbed launches to say."
     gap_pct = 100 * (1 - one.sum_over_whole.value)
-    longer_pct = 100 * (one.sum_over_steady.value / one.sum_over_whole.value - 1)
-    causes = [f"profiling makes an inference {longer_pct:.0f} % longer" if longer_pct >= 0 else
-              f"an inference of the profiled launches is {-longer_pct:.0f} % shorter"]  # fmt: skip
-    causes.append(f"{gap_pct:.0f} % of the profiled inference is in no node")
-    if one.cut_pct >= 1:
-        causes.append(f"of which about {one.cut_pct:.0f} points are lost where the profile cuts times to whole microseconds")
-    return f"{one.where}: {', '.join(causes)}."
+    longer_pct = 100 * (one.sum_over_plain.value / one.sum_over_whole.value - 1)
+    causes = []
+    if longer_pct >= 1:
+        causes.append(f"profiling makes an inference {longer_pct:.0f} % longer, some of it inside the nodes")
+    if gap_pct >= 1:
+        lost = f", about {one.cut_pct:.0f} of them lost where times are cut to whole microseconds" if one.cut_pct >= 1 else ""
+        causes.append(f"{gap_pct:.0f} points of the profiled inference are in no node{lost}")
+    causes = causes or ["the launches differ too much to say"]
+    ratio = bracketed(one.sum_over_plain.value, one.sum_over_plain.low, one.sum_over_plain.high)
+    return f"{one.where} ({ratio}): {'; '.join(causes)}."
 
 
 def _share_figure(one: Seen, kind: str, share: Estimate) -> Figure:

@@ -32,8 +32,8 @@ NAMES = {
 MARKERS = dict(zip(COLOURS, "osD^vPXh", strict=True))
 LIGHT = ("linear", "other", "grouped")
 """Colours that need dark letters."""
-BAR_IN, GAP_IN = 0.2, 0.16
-LABEL_FROM_PCT = 4.0
+BAR_IN, GAP_IN = 0.2, 0.27
+LABEL_FROM_PCT = 2.5
 COARSE = 10.0
 """A layer that takes less than so many times what the profile cuts off it is drawn hollow."""
 
@@ -60,7 +60,7 @@ def bars(run: Run, seen: Sequence[Seen]) -> Figure:
     ticks: list[tuple[float, str]] = []
     at = 0.0
     for model, mine in bars_of.items():
-        axes.text(0.0, at + GAP_IN * 0.45, canvas.literal(names[model]), fontsize=8.5, fontweight="bold", va="center")
+        axes.text(0.0, at + GAP_IN * 0.6, canvas.literal(names[model]), fontsize=8.5, fontweight="bold", va="center")
         at += GAP_IN
         for label, values, ends in _rows(mine):
             _bar(axes, at + BAR_IN / 2, values, ends)
@@ -171,7 +171,7 @@ def _draw_points(axes: Axes, points: Sequence[Point], everything: Sequence[Point
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis, place in ((axes.xaxis, 0), (axes.yaxis, 1)):
-        values = [point[place] for point in everything] or [0.5, 2.0]
+        values = [(point[0], point[1])[place] for point in everything] or [0.5, 2.0]
         low, high = min(values) / 1.4, max(values) * 1.4
         axis.set_major_locator(FixedLocator(log_ticks(low, high)))
         axis.set_minor_locator(NullLocator())

@@ -26,7 +26,11 @@ class Seen:
     unclaimed: tuple[str, ...]
     """Layers that no node of the profile could be said to be."""
     sum_over_whole: Estimate | None
+    """Over the profiled inference."""
+    sum_over_plain: Estimate | None
+    """Over an inference without profiling, in the same processes."""
     sum_over_steady: Estimate | None
+    """Over the run's latency, from other launches."""
     cut_pct: float
 
     @property
@@ -64,10 +68,14 @@ class SumRow:
     nodes: int
     sum_us: float
     profiled_us: float
+    plain_us: float | None
     steady_us: float | None
     sum_over_profiled: float | None
     sum_over_profiled_ci_low: float | None
     sum_over_profiled_ci_high: float | None
+    sum_over_plain: float | None
+    sum_over_plain_ci_low: float | None
+    sum_over_plain_ci_high: float | None
     sum_over_steady: float | None
     sum_over_steady_ci_low: float | None
     sum_over_steady_ci_high: float | None

@@ -7,6 +7,7 @@ a profile take is added up by kind of layer, and the sum is held against both wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import msgspec
 
@@ -36,7 +37,7 @@ from mnbench.stats.layer_shares import (
     time_shares,
     unclaimed,
 )
-from mnbench.studies import Study, _layers_findings, _layers_plot
+from mnbench.studies import Study, _layers_findings
 from mnbench.studies._layers_records import KindRow, LayerRow, Seen, SumRow
 from mnbench.studies._planning import check_backends, sweep_plan
 from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
@@ -49,7 +50,8 @@ MOST_FAILURES = 2
 NS_PER_US = 1000.0
 KINDS_CAPTION = "Share of multiply-adds, parameters and time by kind of layer. Time: of the sum of the profile's nodes."
 SUMS_CAPTION = (
-    "Do the parts add up to the whole? The nodes' sum over the profiled inference, and over the one without profiling."
+    "Do the parts add up to the whole? The nodes' sum over an inference: profiled; plain, in the same process just before; and "
+    "steady, the run's own latency from other launches."
 )
 LAYERS_CAPTION = (
     "Every layer that multiplies, and all other nodes by type, with time and rate. Bytes: each weight and each activation once."
@@ -113,6 +115,7 @@ def _profile_of(case: Case, replies: Sequence[ProfileReply], failures: Sequence[
         backend=case.backend,
         cut_ns=good[0].cut_ns if good else 0.0,
         whole_ns=tuple(round(reply.whole_ns) for reply in good),
+        plain_ns=tuple(round(reply.plain_ns) for reply in good),
         nodes=tuple(
             NodeTimes(
                 name=node.name,
@@ -142,10 +145,16 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
                   rows=[row for one in seen for row in layer_rows(one, level)]),
         ),
         plots=(
-            PlotFile(name="layer-shares", caption=SHARES_CAPTION, draw=lambda: _layers_plot.bars(run, seen)),
-            PlotFile(name="layer-rates", caption=RATES_CAPTION, draw=lambda: _layers_plot.scatter(run, seen, level)),
+            PlotFile(name="layer-shares", caption=SHARES_CAPTION, draw=lambda: _plots().bars(run, seen)),
+            PlotFile(name="layer-rates", caption=RATES_CAPTION, draw=lambda: _plots().scatter(run, seen, level)),
         ) if seen else (),
     )  # fmt: skip
+
+
+def _plots() -> ModuleType:
+    from mnbench.studies import _layers_plot  # loads matplotlib, which a list of the studies does not need
+
+    return _layers_plot
 
 
 def _profiles(facts: Facts) -> list[Profile]:
@@ -170,6 +179,7 @@ def _see(run: Run, profile: Profile) -> Seen | None:
         steady=steady,
         unclaimed=tuple(unclaimed(parts, layers)),
         sum_over_whole=sum_over_whole(parts, profile.whole_ns, run.plan.level),
+        sum_over_plain=sum_over_whole(parts, profile.plain_ns, run.plan.level),
         sum_over_steady=sum_over_steady(parts, steady, run.plan.level),
         cut_pct=cut_pct(profile, parts),
     )
@@ -236,7 +246,7 @@ def sum_row(seen: Seen, level: float) -> SumRow:
     """Return the check that the parts add up to the whole, for one case."""
     profile = seen.profile
     steady = geometric_mean(list(seen.steady.values()), level, TIME_METHOD)
-    over_whole, over_steady = seen.sum_over_whole, seen.sum_over_steady
+    over_whole, over_plain, over_steady = seen.sum_over_whole, seen.sum_over_plain, seen.sum_over_steady
     return SumRow(
         model=profile.model,
         backend=profile.backend,
@@ -247,10 +257,14 @@ def sum_row(seen: Seen, level: float) -> SumRow:
         nodes=sum(part.node.nodes for part in seen.parts),
         sum_us=sum(sums_ns(seen.parts)) / len(profile.whole_ns) / NS_PER_US,
         profiled_us=sum(profile.whole_ns) / len(profile.whole_ns) / NS_PER_US,
+        plain_us=sum(profile.plain_ns) / len(profile.plain_ns) / NS_PER_US if profile.plain_ns else None,
         steady_us=steady.value / NS_PER_US if steady else None,
         sum_over_profiled=over_whole.value if over_whole else None,
         sum_over_profiled_ci_low=over_whole.low if over_whole else None,
         sum_over_profiled_ci_high=over_whole.high if over_whole else None,
+        sum_over_plain=over_plain.value if over_plain else None,
+        sum_over_plain_ci_low=over_plain.low if over_plain else None,
+        sum_over_plain_ci_high=over_plain.high if over_plain else None,
         sum_over_steady=over_steady.value if over_steady else None,
         sum_over_steady_ci_low=over_steady.low if over_steady else None,
         sum_over_steady_ci_high=over_steady.high if over_steady else None,
