@@ -164,6 +164,24 @@ def cut_pct(profile: Profile, parts: Sequence[Part]) -> float:
     return 100 * nodes * profile.cut_ns / (sum(profile.whole_ns) / len(profile.whole_ns))
 
 
+def shares_less_profiling(parts: Sequence[Part], plain_ns: Sequence[float]) -> dict[str, float]:
+    """Return each kind's share, in per cent, if what the parts take beyond a plain inference were spread evenly over the nodes.
+
+    Nodes cannot take longer together than the inference they are part of: what they take beyond it is the profiler's own work
+    inside them. It weighs on short nodes. Empty when the sum is not beyond the plain inference.
+    """
+    sums = sums_ns(parts)
+    timed = [part for part in parts if any(ns > 0 for ns in part.node.ns)]
+    if not timed or not plain_ns or len(sums) != len(plain_ns) or sum(sums) <= sum(plain_ns):
+        return {}
+    per_node = (sum(sums) - sum(plain_ns)) / sum(part.node.nodes for part in timed)
+    shares: dict[str, float] = {}
+    for part in timed:
+        own = max(0.0, sum(part.node.ns) - per_node * part.node.nodes)
+        shares[part.kind] = shares.get(part.kind, 0.0) + 100 * own / sum(plain_ns)
+    return shares
+
+
 def count_shares(layers: Sequence[LayerCost]) -> Mapping[str, tuple[float, float]]:
     """Return each kind's share of the (MAdds, parameters) of the layers that multiply, in per cent."""
     madds, params = sum(layer.madds for layer in layers), sum(layer.params for layer in layers)

@@ -101,7 +101,7 @@ def _pointwise_time(v1: Sequence[Seen]) -> Finding:
         measured=f"1x1 convolutions take {_listed(told)} of the time." if told else _missing(V1),
         figures=tuple(_share_figure(one, "pointwise", share) for one, share in shares if share),
         verdict=judge([above(share, POINTWISE_TIME_PCT) for _, share in shares]),
-        limits=f"The paper's 95 % are Table 2's share of multiply-adds, not a time it measured. {_limits(v1)}",
+        limits=f"The paper's 95 % are Table 2's share of multiply-adds, not a time it measured. {_limits(v1, 'pointwise')}",
     )
 
 
@@ -124,7 +124,7 @@ def _depthwise_time(judged: Sequence[Seen], seen: Sequence[Seen]) -> Finding:
         figures=tuple(figures),
         verdict=_negated(judge([above(one.times.get("depthwise"), one.counts["depthwise"][0])
                                 for one in judged if "depthwise" in one.counts])),
-        limits=f"Judged is whether their share of the time is no larger than that of multiply-adds. {_limits(seen)}",
+        limits=f"Judged is whether their share of the time is no larger than that of multiply-adds. {_limits(seen, "depthwise")}",
     )  # fmt: skip
 
 
@@ -204,10 +204,14 @@ def _share_figure(one: Seen, kind: str, share: Estimate) -> Figure:
     return Figure(label=f"{one.where}: {kind}, {madds:.2f} % of MAdds", unit="% of the time", estimate=share)
 
 
-def _limits(seen: Sequence[Seen]) -> str:
+def _limits(seen: Sequence[Seen], kind: str) -> str:
+    """Say what the profiles distort: the shares' intervals do not hold it."""
     doubts = [f"{one.where}: {one.cut_pct:.0f} %" for one in seen if one.cut_pct >= 2]
     cut = f" Profiles cut times to whole microseconds, which makes short nodes look shorter, in all by {'; '.join(doubts)}."
-    return f"One thread, batch 1, fp32; time is that of the profile's nodes.{cut if doubts else ''}"
+    less = [f"{one.where}: {one.less_profiling[kind]:.1f} %" for one in seen if kind in one.less_profiling]
+    own = (" The profiler's own work is inside the nodes where they take longer together than a plain inference, and weighs on "
+           f"short ones. If each node has as much of it, the share is, in {'; '.join(less)}.")  # fmt: skip
+    return f"One thread, batch 1, fp32; time is that of the profile's nodes.{cut if doubts else ''}{own if less else ''}"
 
 
 def _missing(model: str) -> str:

@@ -32,6 +32,9 @@ class Seen:
     sum_over_steady: Estimate | None
     """Over the run's latency, from other launches."""
     cut_pct: float
+    less_profiling: Mapping[str, float]
+    """Share of the time by kind without the profiler's own work inside nodes, if that is the same for each node; empty unless
+    the sum of the nodes is established to be more than a plain inference."""
 
     @property
     def where(self) -> str:
@@ -52,6 +55,8 @@ class KindRow:
     time_pct: float | None
     time_ci_low_pct: float | None
     time_ci_high_pct: float | None
+    time_less_profiling_pct: float | None
+    """If the profiler's own work, where the nodes take longer together than a plain inference, were the same in each node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

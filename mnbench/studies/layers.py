@@ -30,6 +30,7 @@ from mnbench.stats.layer_shares import (
     cut_pct,
     parts_of,
     share_of,
+    shares_less_profiling,
     sum_over_steady,
     sum_over_whole,
     sums_ns,
@@ -170,6 +171,8 @@ def _see(run: Run, profile: Profile) -> Seen | None:
     launches = [samples for samples in trusted_samples(run) if samples.case == case]
     parts = parts_of(profile, layers)
     steady: LaunchLogs = {} if is_noisy(launches) else launch_logs(launches)
+    over_plain = sum_over_whole(parts, profile.plain_ns, run.plan.level)
+    beyond = over_plain is not None and over_plain.low > 1
     return Seen(
         profile=profile,
         layers=layers,
@@ -179,7 +182,8 @@ def _see(run: Run, profile: Profile) -> Seen | None:
         steady=steady,
         unclaimed=tuple(unclaimed(parts, layers)),
         sum_over_whole=sum_over_whole(parts, profile.whole_ns, run.plan.level),
-        sum_over_plain=sum_over_whole(parts, profile.plain_ns, run.plan.level),
+        sum_over_plain=over_plain,
+        less_profiling=shares_less_profiling(parts, profile.plain_ns) if beyond else {},
         sum_over_steady=sum_over_steady(parts, steady, run.plan.level),
         cut_pct=cut_pct(profile, parts),
     )
@@ -203,6 +207,7 @@ def kind_rows(seen: Seen) -> list[KindRow]:
                 time_pct=time.value if time else None,
                 time_ci_low_pct=time.low if time else None,
                 time_ci_high_pct=time.high if time else None,
+                time_less_profiling_pct=seen.less_profiling.get(kind),
             )
         )
     return rows

@@ -116,6 +116,14 @@ def test_what_cutting_times_takes_off_grows_with_the_nodes():
     assert layer_shares.cut_pct(profile, layer_shares.parts_of(profile, [])) == pytest.approx(10)
 
 
+def test_the_profilers_own_work_is_taken_off_each_node_alike():
+    """Nodes of 60 and 50 in an inference of 100, so 10 too many: 2 for each of 5 nodes. 58 of 100, and 50 - 4 * 2 = 42."""
+    profile = a_profile(a_node(modules=(PW.name,), ns=(60.0,) * 3), a_node("Relu", "Relu", ns=(50.0,) * 3, nodes=4))
+    parts = layer_shares.parts_of(profile, [PW])
+    assert layer_shares.shares_less_profiling(parts, (100.0,) * 3) == {"pointwise": 58.0, "other": 42.0}
+    assert layer_shares.shares_less_profiling(parts, (120.0,) * 3) == layer_shares.shares_less_profiling(parts, ()) == {}
+
+
 def test_a_kind_that_takes_no_time_in_a_launch_has_no_time_of_its_own():
     part = layer_shares.parts_of(a_profile(a_node(ns=(0.0, 1.0, 1.0))), [])[0]
     assert layer_shares.time_ns(part, 0.95) is None

@@ -106,6 +106,16 @@ def test_parts_that_do_not_add_up_are_told_with_the_reason():
     assert "profiling makes an inference 25 % longer" in longer.measured
 
 
+def test_the_work_of_the_profiler_inside_nodes_is_told_beside_the_share():
+    """The nodes take 100 in an inference of 80: 4 too many in each of 5. Depthwise: (20 - 4) of 80."""
+    found = layers.conclude(measured("ort"), facts_of(a_profile(plain=0.8)))
+    assert f"the share is, in {V1} in ort: 20.0 %" in found.findings[2].limits
+    row = next(row for row in found.tables[0].rows if row.kind == "pointwise")
+    assert row.time_less_profiling_pct == pytest.approx(100 * (70 - 4) / 80)
+    clean = layers.conclude(measured("ort"), facts_of(a_profile()))
+    assert "profiler's own work" not in clean.findings[2].limits
+
+
 def test_a_layer_without_a_node_is_named_and_its_time_is_not_lost():
     profile = a_profile()
     nameless = replace(profile, nodes=tuple(replace(node, modules=(), multiplies=False) if node.name == "d" else node
