@@ -74,6 +74,14 @@ class Session(Protocol):
         """Release the model. The session cannot run afterwards."""
 
 
+class Opener(Protocol):
+    """What `Backend.open` is."""
+
+    def __call__(
+        self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
+    ) -> Session: ...
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A runtime that can open one format of artefact."""

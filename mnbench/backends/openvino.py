@@ -17,14 +17,15 @@ from mnbench.records import Artifact, Format
 
 _HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16"}
 _PRECISION_OF_TYPE = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "f32": "fp32", "f16": "fp16"}
-_COMPUTE_LAYERS = frozenset({"Convolution", "GroupConvolution", "FullyConnected", "MatMul", "Deconvolution"})
+COMPUTE_LAYERS = frozenset({"Convolution", "GroupConvolution", "FullyConnected", "MatMul", "Deconvolution"})
 
 
 class OpenVinoSession:
     """One compiled model with one infer request on shared tensors: no copy in the timed call."""
 
-    def __init__(self, path: Path, feed: Feed, *, threads: int, precision: str) -> None:
-        ov = _runtime()
+    def __init__(self, path: Path, feed: Feed, *, threads: int, precision: str, counters: bool = False) -> None:
+        """With `counters`, the time of every node is counted."""
+        ov = runtime()
 
         # Without the precision hint an fp32 model runs in bf16 on a CPU that has bf16 instructions (docs/methodology.md).
         # Pinning is off because the launch has pinned the process already; OpenVINO's own would narrow it further.
@@ -37,6 +38,7 @@ class OpenVinoSession:
                 "INFERENCE_PRECISION_HINT": _HINT_OF_PRECISION[precision],
                 "ENABLE_CPU_PINNING": False,
                 "ENABLE_HYPER_THREADING": False,
+                **({"PERF_COUNT": True} if counters else {}),
             },
         )
         self._input = feed.input
@@ -52,7 +54,7 @@ class OpenVinoSession:
         return (self._output,)
 
     def effective(self) -> Mapping[str, str]:
-        ov = _runtime()
+        ov = runtime()
 
         kernels = self._compute_precisions()
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -74,7 +76,7 @@ class OpenVinoSession:
         found: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ordered_ops():
             info = node.get_rt_info()
-            if info["layerType"].astype(str) in _COMPUTE_LAYERS:
+            if info["layerType"].astype(str) in COMPUTE_LAYERS:
                 found[info["runtimePrecision"].astype(str)] += 1
         return found
 
@@ -93,7 +95,7 @@ class OpenVinoBackend:
         return missing_sentence(self.name, "openvino", "openvino", "openvino")
 
     def load_runtime(self) -> None:
-        _runtime().Core()
+        runtime().Core()
 
     def open(
         self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str
@@ -103,7 +105,7 @@ class OpenVinoBackend:
         return OpenVinoSession(root / artifact.path, feed, threads=threads, precision=precision)
 
 
-def _runtime() -> Any:
+def runtime() -> Any:
     """Return the module openvino, imported without its telemetry."""
     telemetry.refuse()
     import openvino

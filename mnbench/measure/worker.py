@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench import backends
-from mnbench.backends import Feed, Session
+from mnbench.backends import Feed, Opener, Session
 from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
@@ -82,8 +82,8 @@ class _Opened:
     reader: CounterReader
 
 
-def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
-    """Pin this process, open the artefact and check what was opened.
+def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Session, OpenReply]:
+    """Pin this process, open the artefact (with `opener`, else as its backend does) and check what was opened.
 
     Raises WorkerError when outputs differ from torch's, or a setting read back is not the one requested.
     """
@@ -95,7 +95,8 @@ def open_session(request: OpenRequest) -> tuple[Session, OpenReply]:
     backend.load_runtime()
     imported_bytes = resident_bytes("VmRSS")
     before_open_ns = time.perf_counter_ns()
-    session: Session = backend.open(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
+    opens: Opener = opener or backend.open
+    session: Session = opens(request.artifact, Path(request.cache), feed, threads=case.threads, precision=case.precision)
     opened_ns = time.perf_counter_ns()
     if case.planted_pct:
         session = SlowedSession(session, case.planted_pct)
