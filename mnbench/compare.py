@@ -250,6 +250,7 @@ def already(the_run: Run) -> Already:
         elapsed_s=max((the_run.measuring_s, *ended_s)),
         samples=the_run.samples,
         failures=the_run.failures,
+        memory=the_run.memory,
     )
 
 
