@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
@@ -62,7 +62,7 @@ def _draw_panel(axes: Axes, panel: Panel, style: Mapping[str, canvas.Style]) -> 
     for series in panel.series:
         if series.reference:
             axes.plot([m.x for m in series.marks], [m.y for m in series.marks], color=canvas.GREY, linewidth=1.0, linestyle=":")
-        else:
+        elif series.marks:
             _draw_series(axes, series, style[series.name])
     _scale(axes, panel)
 
@@ -72,14 +72,14 @@ def _draw_series(axes: Axes, series: Series, look: canvas.Style) -> None:
         axes.plot([m.x for m in series.marks], [m.y for m in series.marks], color=look.colour, linewidth=1.1, alpha=0.7)
     for mark in series.marks:
         ink = FAINT if mark.faint else 1.0
-        bars = {"x": mark.x_interval, "y": mark.y_interval}
-        for axis, ends in bars.items():
+        for ends, along_x in ((mark.x_interval, True), (mark.y_interval, False)):
             if ends is not None:
-                middle = mark.x if axis == "x" else mark.y
+                middle = mark.x if along_x else mark.y
                 reach = [[max(0.0, middle - ends[0])], [max(0.0, ends[1] - middle)]]
                 axes.errorbar(
-                    mark.x, mark.y, **{f"{axis}err": reach}, fmt="none", ecolor=look.colour, elinewidth=1.1, capsize=2, alpha=ink
-                )  # type: ignore[arg-type] # xerr or yerr
+                    mark.x, mark.y, xerr=reach if along_x else None, yerr=None if along_x else reach, fmt="none",
+                    ecolor=look.colour, elinewidth=1.1, capsize=2, alpha=ink,
+                )  # fmt: skip
         face = "white" if mark.hollow else look.colour
         axes.plot(
             mark.x, mark.y, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour, alpha=ink
@@ -125,8 +125,9 @@ def _name_at(value: float, names: Mapping[float, str]) -> str:
     return names[min(names, key=lambda place: abs(place - value))]
 
 
-def _dashes(place: int) -> str:
-    return ("--", "-.", ":")[place % 3]
+def _dashes(place: int) -> Literal["--", "-.", ":"]:
+    kinds: tuple[Literal["--"], Literal["-."], Literal[":"]] = ("--", "-.", ":")
+    return kinds[place % 3]
 
 
 def _legend(panels: Sequence[Panel], style: Mapping[str, canvas.Style], notes: Mapping[str, str]) -> list[Line2D]:
@@ -140,11 +141,16 @@ def _legend(panels: Sequence[Panel], style: Mapping[str, canvas.Style], notes: M
     ]  # fmt: skip
     references = dict.fromkeys(s.name for panel in panels for s in panel.series if s.reference and s.marks)
     handles += [Line2D([], [], color=canvas.GREY, linestyle=":", linewidth=1.0, label=name) for name in references]
-    lines = {text: _dashes(place) for panel in panels for place, text in enumerate(panel.lines)}
-    handles += [Line2D([], [], color=canvas.GREY, linestyle=dashes, linewidth=1.0, label=text) for text, dashes in lines.items()]
+    lines = {text: place for panel in panels for place, text in enumerate(panel.lines)}
+    handles += [
+        Line2D([], [], color=canvas.GREY, linestyle=_dashes(place), linewidth=1.0, label=text) for text, place in lines.items()
+    ]
     for kind, text in notes.items():
         face, ink = ("white" if kind == "hollow" else canvas.GREY), (FAINT if kind == "faint" else 1.0)
         handles.append(
-            Line2D([], [], color=canvas.GREY, marker="o", markerfacecolor=face, linewidth=0, markersize=MARKER_PT, alpha=ink, label=text)
-        )
+            Line2D(
+                [], [], color=canvas.GREY, marker="o", markerfacecolor=face, markersize=MARKER_PT, alpha=ink, label=text,
+                linewidth=0,
+            )
+        )  # fmt: skip
     return handles

@@ -16,7 +16,9 @@ NETWORKS_METHOD = "least squares on logarithms over networks, Student t with n -
 
 
 def over_launches(logs_by_size: Mapping[float, LaunchLogs], level: float) -> Estimate | None:
-    """Return the exponent of latency in size, fitted in each launch that has every size; None below three launches or two sizes.
+    """Return the exponent of latency in size, fitted in each launch that has every size.
+
+    None below three launches or two sizes.
 
     The interval holds what launches differ by. It does not say that a power law fits: for that, look at the exponents
     between neighbouring sizes.

@@ -1,9 +1,9 @@
 """Which of two cases is faster beyond doubt, over all pairs of a set at once.
 
 Statements about a whole set (a Pareto front, a rank correlation) rest on every pair in it. A pair is decided only when its
-difference stands after Holm's correction over all pairs, so that with probability `level` not one decided pair is wrong. Student's
-t is used whatever the number of launches: the smallest p of a signed-rank test over twelve launches, 1/2048, could decide
-nothing among a hundred pairs.
+difference stands after Holm's correction over all pairs, so that with probability `level` not one decided pair is wrong.
+Student's t is used whatever the number of launches: the smallest p of a signed-rank test over twelve launches, 1/2048, could
+decide nothing among a hundred pairs.
 """
 
 from __future__ import annotations

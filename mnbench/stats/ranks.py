@@ -12,7 +12,9 @@ from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.stats.ordering import Order, order_of_all
 
-KENDALL_METHOD = "Kendall's tau-b; its ends: every pair of networks that is not decided (Holm, all pairs) in the worse and the better order"
+KENDALL_METHOD = (
+    "Kendall's tau-b; its ends: every pair of networks that is not decided (Holm, all pairs) in the worse and the better order"
+)
 
 
 def kendall(published: Mapping[str, float], logs: Mapping[str, LaunchLogs], level: float) -> Estimate | None:

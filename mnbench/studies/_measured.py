@@ -32,7 +32,9 @@ def backends_of(cases: Iterable[Case]) -> tuple[str, ...]:
 
 def figures(labelled: Iterable[tuple[str, str, Estimate | None]]) -> tuple[Figure, ...]:
     """Return a figure for each (label, unit, estimate) that there is."""
-    return tuple(Figure(label=label, unit=unit, estimate=estimate) for label, unit, estimate in labelled if estimate is not None)
+    return tuple(
+        Figure(label=label, unit=unit, estimate=estimate) for label, unit, estimate in labelled if estimate is not None
+    )
 
 
 def bounds(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:

@@ -89,7 +89,8 @@ def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Ar
         measured=f"of the saving in MAdds, time keeps {_listed_ratios(times)}: {_measured.by_backend(verdicts)}.",
         figures=_measured.figures(labelled),
         verdict=_measured.overall(verdicts.values()),
-        limits="Holds when the time saved reaches the MAdds saved; in part when there is time saved, but less. Untrained weights; "
+        limits="Holds when the time saved reaches the MAdds saved; in part when there is time saved, but less. Untrained "
+        "weights; "
         "accuracies are the paper's. One thread, batch 1, these backends only." + _open(times),
     )
 
@@ -105,10 +106,12 @@ def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifa
         claim="At similar computation, making MobileNet thinner is 3 points better than making it shallower "
         "(68.4 for 65.3 %, with 325 and 307 million MAdds).",
         source=cite(PAPER, "Table 5"),
-        measured=f"the thin network takes {_listed_ratios(times)} the time of the shallow one: {_measured.by_backend(verdicts)}.",
+        measured=f"the thin network takes {_listed_ratios(times)} the time of the shallow one: "
+        f"{_measured.by_backend(verdicts)}.",
         figures=_measured.figures(labelled),
         verdict=_measured.overall(verdicts.values()),
-        limits=f"Judged is whether the thin network costs no more than {SIMILAR_COST:g} times the shallow one's time; the accuracies "
+        limits=f"Judged is whether the thin network costs no more than {SIMILAR_COST:g} times the shallow one's time; the "
+        "accuracies "
         "are the paper's. One thread, batch 1, these backends only." + _open(times),
     )
 

@@ -7,72 +7,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from mnbench import environment
 from mnbench.catalog import cite
 from mnbench.measure.conduct import IMAGE_BYTES, WORKER_BYTES
 from mnbench.records import Case, Estimate, Plan, Run
-from mnbench.report import panels
-from mnbench.report.naming import conditions
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.ordering import Order, decide_all
 from mnbench.stats.slopes import ratio
 from mnbench.studies import Study, _measured
+from mnbench.studies import _threads_batch_view as view
 from mnbench.studies._planning import sweep_plan, usable_memory_bytes
+from mnbench.studies._threads_batch_view import NETWORKS, V1, V2, RankingRow, ScalingRow
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-V1, V2 = "mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224"
-NETWORKS = {V1: "MobileNetV1", V2: "MobileNetV2"}
 BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 8, 32)
 """A batch of 64 takes a sweep of all cases from 15 to 30 s: in a quick study it would leave two launches, and no interval."""
-PAPER_RATIO = 75 / 113
 ROUGHLY = 1.1
 """A figure within 10 % of what multiply-adds say counts as following them."""
 
 Condition = tuple[str, int, int]
 """Backend, threads, batch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalingRow:
-    """One network under one condition; empty where it was not measured."""
-
-    network: str
-    backend: str
-    threads: int
-    batch: int
-    latency_ms: float | None
-    """Of the whole batch."""
-    latency_low_ms: float | None
-    latency_high_ms: float | None
-    images_per_s: float | None
-    batch_gain: float | None
-    """Images per second over those of batch 1, other things equal; paired by launch, as the next."""
-    batch_gain_low: float | None
-    batch_gain_high: float | None
-    thread_speedup: float | None
-    """Latency with one thread over this latency."""
-    thread_speedup_low: float | None
-    thread_speedup_high: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankingRow:
-    """MobileNetV2 against V1 under one condition."""
-
-    backend: str
-    threads: int
-    batch: int
-    v2_over_v1: float | None
-    v2_over_v1_low: float | None
-    v2_over_v1_high: float | None
-    v2_is: str
-    """`faster`, `slower` or `undecided`, after Holm's correction over all rows."""
 
 
 def plan(options: StudyOptions) -> Plan:
@@ -131,11 +87,11 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
             Table(name="scaling", caption="Latency, throughput and scaling of each network.", kind=ScalingRow, rows=scaling),
         ),
         plots=(
-            PlotFile(name="ranking", caption="Below 1, MobileNetV2 is faster.", draw=lambda: _ranking_plot(run, ranking)),
+            PlotFile(name="ranking", caption="Below 1, MobileNetV2 is faster.", draw=lambda: view.ranking_plot(run, ranking)),
             PlotFile(
                 name="throughput",
                 caption="Images per second. A network whose cost is its multiply-adds would give level lines.",
-                draw=lambda: _throughput_plot(run, scaling),
+                draw=lambda: view.throughput_plot(run, scaling),
             ),
         ),
     )
@@ -190,12 +146,6 @@ def _scaling_row(run: Run, case: Case, logs: Mapping[str, LaunchLogs]) -> Scalin
     )
 
 
-def _estimate(run: Run, value: float | None, low: float | None, high: float | None) -> Estimate | None:
-    if value is None or low is None or high is None:
-        return None
-    return Estimate(value=value, low=low, high=high, level=run.plan.level, method="paired launches, log ratios")
-
-
 def _condition(row: RankingRow | ScalingRow) -> str:
     return f"{row.backend}, {row.threads} thread{'s' if row.threads != 1 else ''}, batch {row.batch}"
 
@@ -207,7 +157,7 @@ def _faster(rows: Sequence[RankingRow]) -> Holds:
 
 
 def _ratio_figures(run: Run, rows: Sequence[RankingRow]) -> list[tuple[str, str, Estimate | None]]:
-    bounds = [(row, _estimate(run, row.v2_over_v1, row.v2_over_v1_low, row.v2_over_v1_high)) for row in rows]
+    bounds = [(row, view.estimate_of(run, row.v2_over_v1, row.v2_over_v1_low, row.v2_over_v1_high)) for row in rows]
     return [(f"V2 over V1, {_condition(row)}", "x", estimate) for row, estimate in bounds]
 
 
@@ -253,13 +203,15 @@ def _flips(ranking: Sequence[RankingRow]) -> str:
         sides = [row for row in line if row.v2_is != "undecided"]
         turned = next((row for row in sides if row.v2_is != sides[0].v2_is), None)
         if turned is not None:
-            said.append(f"{backend}, {threads} thread(s): {sides[0].v2_is} at batch {sides[0].batch}, {turned.v2_is} at {turned.batch}")
+            said.append(
+                f"{backend}, {threads} thread(s): {sides[0].v2_is} at batch {sides[0].batch}, {turned.v2_is} at {turned.batch}"
+            )
     return f"The ranking flips with the batch: {'; '.join(said)}." if said else "No flip with the batch is beyond doubt."
 
 
 def _batches(run: Run, scaling: Sequence[ScalingRow]) -> Finding:
     rows = [row for row in scaling if row.batch == max(r.batch for r in scaling if r.threads == row.threads) and row.batch > 1]
-    gains = {_name(row): _estimate(run, row.batch_gain, row.batch_gain_low, row.batch_gain_high) for row in rows}
+    gains = {_name(row): view.estimate_of(run, row.batch_gain, row.batch_gain_low, row.batch_gain_high) for row in rows}
     verdicts = [_level(gain) for gain in gains.values()]
     grows = [name for name, gain in gains.items() if gain is not None and gain.low > ROUGHLY]
     falls = [name for name, gain in gains.items() if gain is not None and gain.high < 1 / ROUGHLY]
@@ -270,7 +222,8 @@ def _batches(run: Run, scaling: Sequence[ScalingRow]) -> Finding:
         f"{_in_brackets(grows)} and fall by as much in {len(falls)}{_in_brackets(falls)}.",
         figures=_measured.figures((f"images/s over batch 1: {name}", "x", gain) for name, gain in gains.items()),
         verdict=_measured.overall(verdicts),
-        limits="The paper counts, and does not time batches; judged is whether throughput stays within 10 % of that of batch 1.",
+        limits="The paper counts, and does not time batches; judged is whether throughput stays within 10 % of that of "
+        "batch 1.",
     )
 
 
@@ -279,18 +232,22 @@ def _threads(run: Run, scaling: Sequence[ScalingRow]) -> list[Finding]:
     if most == 1:
         return []  # one core: nothing to share
     rows = [row for row in scaling if row.threads == most]
-    speedups = {_name(row): _estimate(run, row.thread_speedup, row.thread_speedup_low, row.thread_speedup_high) for row in rows}
+    speedups = {
+        _name(row): view.estimate_of(run, row.thread_speedup, row.thread_speedup_low, row.thread_speedup_high) for row in rows
+    }
     full = [name for name, found in speedups.items() if found is not None and found.high >= most / ROUGHLY]
     none = [name for name, found in speedups.items() if found is not None and found.high <= 1]
     return [
         Finding(
-            claim=f"Times are given for a single core; the same multiply-adds shared by {most} cores would take 1/{most} of it.",
+            claim=f"Times are given for a single core; the same multiply-adds shared by {most} cores would take 1/{most} "
+            "of it.",
             source=cite("MobileNetV2 paper", "Table 4"),
             measured=f"with {most} threads, {len(full)} of {len(speedups)} cases reach {most} times the speed within 10 %; "
             f"{len(none)} gain nothing{_in_brackets(none)}.",
             figures=_measured.figures((f"speed over one thread: {name}", "x", found) for name, found in speedups.items()),
             verdict=_measured.overall([_shared(found, most) for found in speedups.values()]),
-            limits="The paper does not time several cores. Each case is pinned to as many CPUs as it has threads; CPUs of one machine "
+            limits="The paper does not time several cores. Each case is pinned to as many CPUs as it has threads; CPUs of "
+            "one machine "
             "share memory and last-level cache, and a virtual machine's CPUs may share a core.",
         )
     ]
@@ -318,67 +275,6 @@ def _name(row: ScalingRow) -> str:
 
 def _in_brackets(names: Sequence[str]) -> str:
     return f" ({'; '.join(names)})" if 0 < len(names) <= 3 else ""
-
-
-def _ranking_plot(run: Run, ranking: Sequence[RankingRow]) -> Figure:
-    shown = []
-    for backend in dict.fromkeys(row.backend for row in ranking):
-        series = []
-        for threads in dict.fromkeys(row.threads for row in ranking if row.backend == backend):
-            line = sorted((r for r in ranking if (r.backend, r.threads) == (backend, threads)), key=lambda row: row.batch)
-            marks = [
-                panels.at(row.batch, found, hollow=row.v2_is == "undecided")
-                for row in line
-                if (found := _estimate(run, row.v2_over_v1, row.v2_over_v1_low, row.v2_over_v1_high)) is not None
-            ]
-            series.append(panels.Series(name=f"{threads} thread{'s' if threads != 1 else ''}", marks=marks))
-        shown.append(
-            panels.Panel(
-                title=backend, series=series, x_label="batch (images)", y_label="latency of MobileNetV2 over V1",
-                x_names=_batch_names(run), y_log=False, lines={"as fast": 1.0, "the paper's 75/113": PAPER_RATIO},
-            )
-        )  # fmt: skip
-    return panels.draw(
-        "Is MobileNetV2 faster than V1 whatever the batch and the number of cores?",
-        conditions(run),
-        [f"Below 1, MobileNetV2 is faster. Bars: {run.plan.level:.0%} interval of the ratio, paired by launch."],
-        shown,
-        notes={"hollow": "hollow: not decided (Holm)"},
-    )
-
-
-def _throughput_plot(run: Run, scaling: Sequence[ScalingRow]) -> Figure:
-    shown = []
-    for backend in dict.fromkeys(row.backend for row in scaling):
-        mine = [row for row in scaling if row.backend == backend]
-        series = []
-        for network, threads in dict.fromkeys((row.network, row.threads) for row in mine):
-            line = sorted((r for r in mine if (r.network, r.threads) == (network, threads)), key=lambda row: row.batch)
-            name = f"{NETWORKS[network]}, {threads} thread{'s' if threads != 1 else ''}"
-            series.append(panels.Series(name=name, marks=[mark for row in line if (mark := _throughput(row)) is not None]))
-        shown.append(
-            panels.Panel(
-                title=backend, series=series, x_label="batch (images)", y_label="images per second",
-                x_names=_batch_names(run), y_log=False, y_from_zero=True,
-            )
-        )  # fmt: skip
-    return panels.draw(
-        "What do larger batches and more cores gain?",
-        conditions(run),
-        [f"Bars: {run.plan.level:.0%} interval over launches. The cost in multiply-adds per image is the same at every batch."],
-        shown,
-    )
-
-
-def _throughput(row: ScalingRow) -> panels.Mark | None:
-    if row.images_per_s is None or row.latency_low_ms is None or row.latency_high_ms is None:
-        return None
-    interval = (1000 * row.batch / row.latency_high_ms, 1000 * row.batch / row.latency_low_ms)
-    return panels.Mark(x=row.batch, y=row.images_per_s, y_interval=interval)
-
-
-def _batch_names(run: Run) -> dict[float, str]:
-    return {float(batch): str(batch) for batch in sorted({case.batch for case in run.plan.cases if case.model in NETWORKS})}
 
 
 STUDY = Study(

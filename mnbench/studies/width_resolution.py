@@ -1,4 +1,4 @@
-"""All 16 MobileNetV1 and 22 MobileNetV2 points: latency against accuracy, against the phone's, and against width and resolution.
+"""All 16 MobileNetV1 and 22 MobileNetV2 points: latency against accuracy, a phone's latency, width and resolution.
 
 MobileNetV1 paper, sections 3.3 and 3.4 with Tables 6 and 7; MobileNetV2 paper, Figure 5; the released checkpoints.
 """
@@ -9,13 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from mnbench import catalog
 from mnbench.catalog import cite
 from mnbench.records import Case, Citation, Estimate, ModelCard, Plan, Run
-from mnbench.report import panels
-from mnbench.report.naming import conditions
 from mnbench.report.numbers import bracketed
 from mnbench.stats import exponents
 from mnbench.stats.analysis import LaunchLogs
@@ -23,59 +20,17 @@ from mnbench.stats.ordering import order_of_all
 from mnbench.stats.pareto import Place, front
 from mnbench.stats.ranks import kendall
 from mnbench.studies import Study, _measured
+from mnbench.studies import _width_resolution_view as view
 from mnbench.studies._planning import sweep_plan
+from mnbench.studies._width_resolution_view import CLAIMED, FAMILIES, Point, StepRow
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FAMILIES = {"mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2"}
 RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"
 QUICK_RESOLUTIONS = (224, 128)
-CLAIMED, TOLERANCE = 2.0, 0.25
+TOLERANCE = 0.25
 """The paper says that cost falls "roughly" by the square. An exponent within a quarter of 2 is taken to be roughly 2: that of
 MobileNetV1's own multiply-adds, which are what the paper speaks of, is 1.9 from width 1.0 to 0.25."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One network in one backend; empty where it was not measured."""
-
-    network: str
-    family: str
-    width: float
-    resolution: int
-    backend: str
-    madds: int | None
-    top1_pct: float | None
-    """Of the released checkpoint; not measured here."""
-    latency_ms: float | None
-    latency_low_ms: float | None
-    latency_high_ms: float | None
-    pixel1_ms: float | None
-    place: str
-    """On the Pareto front, off it, or undecided."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRow:
-    """One step of width at one resolution, or of resolution at one width, in one backend."""
-
-    family: str
-    backend: str
-    along: str
-    """`width` or `resolution`: what changes."""
-    at: float
-    """The other one, which stays."""
-    larger: float
-    smaller: float
-    madds_exponent: float | None
-    """log(MAdds ratio) / log(size ratio): counted."""
-    time_exponent: float | None
-    """The same of latency; 2 follows the claim, 0 gains nothing."""
-    time_exponent_low: float | None
-    time_exponent_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,16 +81,11 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
             Table(name="steps", caption="Exponents between neighbouring widths and resolutions.", kind=StepRow, rows=steps),
         ),
         plots=(
-            PlotFile(name="front", caption=FRONT_CAPTION, draw=lambda: _front_plot(run, points)),
-            PlotFile(name="exponents", caption=STEPS_CAPTION, draw=lambda: _steps_plot(run, steps)),
-            PlotFile(name="pixel", caption=PIXEL_CAPTION, draw=lambda: _pixel_plot(run, points)),
+            PlotFile(name="front", caption=view.FRONT_CAPTION, draw=lambda: view.front_plot(run, points)),
+            PlotFile(name="exponents", caption=view.STEPS_CAPTION, draw=lambda: view.steps_plot(run, steps)),
+            PlotFile(name="pixel", caption=view.PIXEL_CAPTION, draw=lambda: view.pixel_plot(run, points)),
         ),
     )
-
-
-FRONT_CAPTION = "Latency here against the published accuracy of the released checkpoints."
-STEPS_CAPTION = "The exponent between two neighbouring sizes: 2 where time falls with the square of the size, 0 where it does not fall."
-PIXEL_CAPTION = "Latency here against the milliseconds published for the same checkpoints on one large core of a Pixel 1."
 
 
 def _places(grid: Grid, backend: str) -> dict[str, Place]:
@@ -188,7 +138,9 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         undecided += [f"{_short(network)} ({backend})" for network in open_points]
         figures += [(f"{FAMILIES[f]} on the front, {backend}", "points", counted(len(names))) for f, names in on.items()]
         figures.append((f"undecided, {backend}", "points", counted(len(open_points))))
-        said.append(f"{backend}: {_measured.listed([_short(n) for n in sorted(on['mobilenet_v1'], key=parts)])} of V1 on the front")
+        said.append(
+            f"{backend}: {_measured.listed([_short(n) for n in sorted(on['mobilenet_v1'], key=parts)])} of V1 on the front"
+        )
         all_off = len(off["mobilenet_v1"]) == sum(parts(n)[0] == "mobilenet_v1" for n in placed)
         both = all(any(parts(n)[0] == family for n in placed) for family in FAMILIES)
         decided = Holds.YES if all_off else Holds.PARTLY if on["mobilenet_v2"] and on["mobilenet_v1"] else Holds.UNDECIDED
@@ -201,9 +153,11 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: {_measured.listed(undecided)}.",
         figures=_measured.figures(figures),
         verdict=_measured.overall(verdicts),
-        limits="A point is off the front when another is at least as accurate and faster beyond doubt (Holm, all pairs of a backend), "
+        limits="A point is off the front when another is at least as accurate and faster beyond doubt (Holm, all pairs of "
+        "a backend), "
         "on it when all that are as accurate are slower beyond doubt. Accuracies are those of the released checkpoints; the "
-        "sampling error of 50,000 images, about 0.2 points, is not in the front. Figure 5 counts multiply-adds as well as time.",
+        "sampling error of 50,000 images, about 0.2 points, is not in the front. Figure 5 counts multiply-adds as well as "
+        "time.",
     )
 
 
@@ -221,12 +175,14 @@ def _ranks(grid: Grid) -> Finding:
     verdicts = [Holds.UNDECIDED if tau is None else _high(tau) for tau in taus.values()]
     said = [f"tau {bracketed(*_measured.bounds(tau))} in {backend}" for backend, tau in taus.items()]
     return Finding(
-        claim=f"The {len(pixel)} released MobileNetV2 checkpoints have a ranking by time on a Pixel 1 (read here as: also on this CPU).",
+        claim=f"The {len(pixel)} released MobileNetV2 checkpoints have a ranking by time on a Pixel 1 (read here as: also "
+        "on this CPU).",
         source=_pixel_source(),
         measured=f"Kendall's {_measured.listed(said)}; 1 would be the same ranking.",
         figures=_measured.figures((f"Kendall's tau, {backend}", "", tau) for backend, tau in taus.items()),
         verdict=_measured.overall(verdicts),
-        limits="Holds when the whole interval is at 0.9 or above (at most one pair in twenty turned), in part when it is above 0. The "
+        limits="Holds when the whole interval is at 0.9 or above (at most one pair in twenty turned), in part when it is "
+        "above 0. The "
         "interval is about these networks: pairs whose order is not beyond doubt (Holm, all pairs) count both ways. Published "
         "milliseconds come without intervals.",
     )
@@ -244,7 +200,9 @@ def _fit(grid: Grid) -> Finding:
     pixel, level = _pixel_of(grid), grid.run.plan.level
     found: dict[str, Estimate | None] = {}
     for backend in grid.backends:
-        latencies = {name: _measured.latency_ms(logs, level) for name, logs in grid.of_backend(backend).items() if name in pixel}
+        latencies = {
+            name: _measured.latency_ms(logs, level) for name, logs in grid.of_backend(backend).items() if name in pixel
+        }
         known = {name: latency.value for name, latency in latencies.items() if latency is not None}
         found[backend] = exponents.over_networks([pixel[name] for name in known], list(known.values()), level)
     said = [f"{bracketed(*_measured.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
@@ -254,7 +212,8 @@ def _fit(grid: Grid) -> Finding:
         measured=f"latency here grows with the Pixel's to the power of {_measured.listed(said)}.",
         figures=_measured.figures((f"exponent, {backend}", "", exponent) for backend, exponent in found.items()),
         verdict=_measured.overall([_near(exponent, 1.0, 0.1) for exponent in found.values()]),
-        limits="Least squares on logarithms; the interval holds how networks scatter about the line. Proportional means within 0.1 of "
+        limits="Least squares on logarithms; the interval holds how networks scatter about the line. Proportional means "
+        "within 0.1 of "
         "1. That times carry over is what users of such tables assume, not what their authors say.",
     )
 
@@ -317,23 +276,34 @@ def _exponent(grid: Grid, steps: Sequence[StepRow], family: str, along: str) -> 
     figures: list[tuple[str, str, Estimate | None]] = []
     ends = []
     for backend in grid.backends:
-        line = {size: name for size, name in _lines(grid, backend, family, along).get(fixed, {}).items() if size <= _most(along)}
+        line = {
+            size: name for size, name in _lines(grid, backend, family, along).get(fixed, {}).items() if size <= _most(along)
+        }
         found[backend] = exponents.over_launches({size: grid.logs[backend, line[size]] for size in line}, grid.run.plan.level)
         figures.append((f"exponent of latency in {along}, {backend}", "", found[backend]))
-        mine = [s for s in steps if (s.family, s.backend, s.along, s.at) == (family, backend, along, fixed) and s.larger <= _most(along)]
-        figures += [(f"from {step.larger:g} to {step.smaller:g}, {backend}", "", _of_step(grid, step)) for step in mine]
+        mine = [
+            s
+            for s in steps
+            if (s.family, s.backend, s.along, s.at) == (family, backend, along, fixed) and s.larger <= _most(along)
+        ]
+        figures += [
+            (f"from {step.larger:g} to {step.smaller:g}, {backend}", "", view.step_estimate(grid.run, step)) for step in mine
+        ]
         ends.append(f"in {backend} {_end(mine)}")
         madds = _counted_exponent(grid, line, list(line))
     figures.append((f"exponent of MAdds in {along}", "", counted(madds) if grid.backends and madds is not None else None))
     said = [f"{bracketed(*_measured.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
     symbol, section = ("alpha", "section 3.3") if along == "width" else ("rho", "section 3.4")
     return Finding(
-        claim=f"Computational cost falls roughly by the square of the {along} multiplier {symbol} (here for {FAMILIES[family]}).",
+        claim=f"Computational cost falls roughly by the square of the {along} multiplier {symbol} (here for "
+        f"{FAMILIES[family]}).",
         source=cite("MobileNetV1 paper", section),
-        measured=f"at {other} {fixed:g}, latency goes with {along} to the power of {_measured.listed(said)}; {_measured.listed(ends)}.",
+        measured=f"at {other} {fixed:g}, latency goes with {along} to the power of {_measured.listed(said)}; "
+        f"{_measured.listed(ends)}.",
         figures=_measured.figures(figures),
         verdict=_measured.overall([_near(exponent, CLAIMED, TOLERANCE) for exponent in found.values()]),
-        limits=f"The paper speaks of multiply-adds; judged is time. Roughly the square: an exponent within {TOLERANCE:g} of 2. Widths above "
+        limits=f"The paper speaks of multiply-adds; judged is time. Roughly the square: an exponent within {TOLERANCE:g} "
+        "of 2. Widths above "
         "1 are left out here and stand in the table, with the other sizes. One thread, batch 1.",
     )
 
@@ -342,145 +312,17 @@ def _most(along: str) -> float:
     return 1.0 if along == "width" else math.inf
 
 
-def _of_step(grid: Grid, step: StepRow) -> Estimate | None:
-    if step.time_exponent is None or step.time_exponent_low is None or step.time_exponent_high is None:
-        return None
-    return Estimate(
-        value=step.time_exponent, low=step.time_exponent_low, high=step.time_exponent_high,
-        level=grid.run.plan.level, method=exponents.LAUNCH_METHOD,
-    )  # fmt: skip
-
-
 def _end(steps: Sequence[StepRow]) -> str:
     """Say from which size on time no longer falls with the square: from there, every step's interval lies below."""
     if not steps or any(step.time_exponent_high is None for step in steps):
         return "not every step has an interval"
     below = [step.time_exponent_high is not None and step.time_exponent_high < CLAIMED - TOLERANCE for step in steps]
     first = next((place for place in range(len(steps)) if all(below[place:])), None)
-    return f"the square ends at {steps[first].larger:g}" if first is not None else "no size is seen at which the square ends for good"
-
-
-def _front_plot(run: Run, points: Sequence[Point]) -> Figure:
-    shown = []
-    for backend in dict.fromkeys(point.backend for point in points):
-        series = [
-            panels.Series(
-                name=FAMILIES[family],
-                marks=[mark for p in points if (p.backend, p.family) == (backend, family) and (mark := _front_mark(p))],
-                joined=False,
-            )
-            for family in FAMILIES
-        ]
-        shown.append(
-            panels.Panel(
-                title=backend, series=series, x_label="latency of one inference (ms)", y_label="top-1 accuracy, published (%)", y_log=False
-            )
-        )
-    return panels.draw(
-        "Which widths and resolutions give the most accuracy for their time?",
-        conditions(run),
-        [
-            f"Bars: {run.plan.level:.0%} interval over launches. Labelled (width, resolution): on the front, which no other network "
-            "at least as accurate beats in time beyond doubt.",
-            "Accuracy is published, not measured here: TF-slim's released checkpoints.",
-        ],
-        shown,
-        panel_height_in=5.0,
-        notes={"hollow": "hollow: not decided", "faint": "faint: off the front"},
+    return (
+        f"the square ends at {steps[first].larger:g}"
+        if first is not None
+        else "no size is seen at which the square ends for good"
     )
-
-
-def _front_mark(point: Point) -> panels.Mark | None:
-    if point.latency_ms is None or point.top1_pct is None or point.latency_low_ms is None or point.latency_high_ms is None:
-        return None
-    return panels.Mark(
-        x=point.latency_ms,
-        y=point.top1_pct,
-        x_interval=(point.latency_low_ms, point.latency_high_ms),
-        label=f"{point.width:g}, {point.resolution}" if point.place == Place.ON else "",
-        hollow=point.place == Place.UNDECIDED,
-        faint=point.place == Place.OFF,
-    )
-
-
-def _steps_plot(run: Run, steps: Sequence[StepRow]) -> Figure:
-    shown = []
-    for along, fixed, other in (("width", 224.0, "resolution"), ("resolution", 1.0, "width")):
-        for backend in dict.fromkeys(step.backend for step in steps):
-            mine = [s for s in steps if (s.backend, s.along, s.at) == (backend, along, fixed)]
-            series = []
-            for family, name in FAMILIES.items():
-                line = [step for step in mine if step.family == family]
-                marks = [panels.at(math.sqrt(s.larger * s.smaller), e) for s in line if (e := _step_estimate(run, s)) is not None]
-                madds = [panels.Mark(x=math.sqrt(s.larger * s.smaller), y=s.madds_exponent) for s in line if s.madds_exponent]
-                series += [
-                    panels.Series(name=f"time, {name}", marks=marks),
-                    panels.Series(name="multiply-adds, counted", marks=madds, reference=True),
-                ]
-            names = {math.sqrt(s.larger * s.smaller): f"{s.larger:g}→{s.smaller:g}" for s in mine}
-            shown.append(
-                panels.Panel(
-                    title=f"{backend}: {along}, at {other} {fixed:g}", series=series, x_label=f"step of the {along}",
-                    y_label=f"exponent of latency in {along}", x_names=_apart(names), y_log=False, lines={"the square": CLAIMED},
-                    y_from_zero=True,
-                )
-            )  # fmt: skip
-    return panels.draw(
-        "Does time fall with the square of width and of resolution, as multiply-adds nearly do?",
-        conditions(run),
-        [STEPS_CAPTION, f"Bars: {run.plan.level:.0%} interval over launches, paired within each launch."],
-        shown,
-    )
-
-
-def _apart(names: Mapping[float, str]) -> dict[float, str]:
-    """Leave out names of ticks that would stand on each other: the steps of the two families interleave."""
-    kept: dict[float, str] = {}
-    for place in sorted(names):
-        if not kept or place / list(kept)[-1] > 1.12:
-            kept[place] = names[place]
-    return kept
-
-
-def _step_estimate(run: Run, step: StepRow) -> Estimate | None:
-    if step.time_exponent is None or step.time_exponent_low is None or step.time_exponent_high is None:
-        return None
-    value, low, high = step.time_exponent, step.time_exponent_low, step.time_exponent_high
-    return Estimate(value=value, low=low, high=high, level=run.plan.level, method=exponents.LAUNCH_METHOD)
-
-
-def _pixel_plot(run: Run, points: Sequence[Point]) -> Figure:
-    shown = []
-    for backend in dict.fromkeys(point.backend for point in points):
-        mine = [p for p in points if p.backend == backend and p.pixel1_ms is not None and p.latency_ms is not None]
-        series = []
-        for resolution in sorted({point.resolution for point in mine}, reverse=True):
-            marks = [mark for p in sorted(mine, key=lambda p: p.width) if p.resolution == resolution and (mark := _pixel_mark(p))]
-            series.append(panels.Series(name=f"resolution {resolution}", marks=marks))
-        reference = next((p for p in mine if (p.width, p.resolution) == (1.0, 224)), None)
-        if reference and reference.pixel1_ms and reference.latency_ms:
-            factor = reference.latency_ms / reference.pixel1_ms
-            ends = [p.pixel1_ms for p in mine if p.pixel1_ms is not None]
-            line = [panels.Mark(x=x, y=x * factor) for x in (min(ends), max(ends))]
-            series.append(panels.Series(name="in proportion to V2 1.0 224", marks=line, reference=True))
-        shown.append(
-            panels.Panel(
-                title=backend, series=series, x_label="latency on a Pixel 1, published (ms)", y_label="latency here (ms)"
-            )
-        )
-    return panels.draw(
-        "Do a phone's latencies of MobileNetV2 carry over to this CPU?",
-        conditions(run),
-        [f"Bars: {run.plan.level:.0%} interval over launches. Lines join the widths of one resolution. Pixel 1: TF-slim's table."],
-        shown,
-        panel_height_in=4.4,
-    )
-
-
-def _pixel_mark(point: Point) -> panels.Mark | None:
-    if point.pixel1_ms is None or point.latency_ms is None or point.latency_low_ms is None or point.latency_high_ms is None:
-        return None
-    return panels.Mark(x=point.pixel1_ms, y=point.latency_ms, y_interval=(point.latency_low_ms, point.latency_high_ms))
 
 
 STUDY = Study(

@@ -20,7 +20,9 @@ def logs_of(latency: float, launches: int = 6, spread: float = 0.01, seed: int =
 
 
 def test_a_difference_far_beyond_the_noise_is_decided_and_two_equal_cases_are_not():
-    order = order_of_all({"a": logs_of(1.0), "b": logs_of(2.0), "c": {n: x + 1e-9 * (-1) ** n for n, x in logs_of(2.0).items()}}, 0.95)
+    order = order_of_all(
+        {"a": logs_of(1.0), "b": logs_of(2.0), "c": {n: x + 1e-9 * (-1) ** n for n, x in logs_of(2.0).items()}}, 0.95
+    )
     assert order["a", "b"] is Order.FASTER
     assert order["b", "a"] is Order.SLOWER
     assert order["b", "c"] is order["c", "b"] is Order.UNDECIDED
