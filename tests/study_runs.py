@@ -49,8 +49,8 @@ def a_key_case(model: str, backend: str, threads: int = 1, batch: int = 1) -> Ca
 
 def an_artifact(model: str, madds: int, **changes: Any) -> Artifact:
     fields: dict[str, Any] = {
-        "spec": ExportSpec(model=model, precision="fp32", batch=1, opset=18, seed=0), "format": Format.ONNX, "path": f"{model}.onnx",
-        "sha256": {}, "size_bytes": 1, "exporter": "none", "max_abs_error": 0.0, "max_rel_error": 0.0,
+        "spec": ExportSpec(model=model, precision="fp32", batch=1, opset=18, seed=0), "format": Format.ONNX,
+        "path": f"{model}.onnx", "sha256": {}, "size_bytes": 1, "exporter": "none", "max_abs_error": 0.0, "max_rel_error": 0.0,
         "explained_rel_error": {"fp32": 1e-3}, "feed_path": "", "params": 1_000_000, "madds": madds,
     }  # fmt: skip
     return Artifact(**{**fields, **changes})

@@ -34,12 +34,14 @@ Condition = tuple[str, int, int]
 def plan(options: StudyOptions) -> Plan:
     """Return a sweep over threads and batches, without the batches that would not fit into memory."""
     cores = environment.cpu_budget()[0] if options.cpus is None else len(options.cpus)
-    conditions_ = [(threads, 1) for threads in thread_counts(cores)]
-    conditions_ += [(threads, batch) for threads in {1: None, cores: None} for batch in _fitting(options)]
+    counts = thread_counts(cores)
+    fitting = _fitting(options, workers=len(counts) * len(options.backends))
+    conditions = {(threads, 1) for threads in counts}
+    conditions |= {(threads, batch) for threads in (1, cores) for batch in fitting}
     cases = [
         Case(model=model, backend=backend, threads=threads, batch=batch)
         for backend in options.backends
-        for threads, batch in sorted(set(conditions_))
+        for threads, batch in sorted(conditions)
         for model in NETWORKS
     ]
     planned = sweep_plan(cases, options, budget_s=330.0, baseline=V1, launches=12)
@@ -52,15 +54,15 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def needed_bytes(batch: int, workers: int) -> int:
-    """Return the memory that a batch may take: one worker has it open, the others are live."""
+    """Return the memory that a batch may take: one worker at a time has it open, while all are alive."""
     return workers * WORKER_BYTES + batch * IMAGE_BYTES
 
 
-def _fitting(options: StudyOptions) -> list[int]:
+def _fitting(options: StudyOptions, workers: int) -> list[int]:
     """Return the batches that fit into memory; note the others as skipped."""
     usable, fitting = usable_memory_bytes(), []
     for batch in QUICK_BATCHES if options.quick else BATCHES:
-        needed = needed_bytes(batch, 2 * len(options.backends))
+        needed = needed_bytes(batch, workers)
         if needed <= usable:
             fitting.append(batch)
         else:

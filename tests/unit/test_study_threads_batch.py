@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mnbench import environment
 from mnbench.studies import threads_batch as study
 from mnbench.studies._threads_batch_view import V1, V2
 from mnbench.study_records import Holds, StudyOptions
@@ -81,7 +82,8 @@ def test_threads_are_powers_of_two_and_all_cores(cores, threads):
 
 def test_batches_that_do_not_fit_into_memory_are_skipped_and_named(monkeypatch):
     options = StudyOptions(backends=("ort",))
-    usable = study.needed_bytes(16, 2)
+    cores = environment.cpu_budget()[0]
+    usable = study.needed_bytes(16, workers=len(study.thread_counts(cores)))
     monkeypatch.setattr(study, "usable_memory_bytes", lambda: usable)
     plan = study.plan(options)
     assert max(case.batch for case in plan.cases) == 16
