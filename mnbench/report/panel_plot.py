@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from mnbench.report import canvas
 from mnbench.report.axis import log_ticks
+from mnbench.report.panel_labels import annotate
 from mnbench.report.panels import Panel, Series
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _draw_panel(axes: Axes, panel: Panel, style: Mapping[str, canvas.Style]) -> 
         elif series.marks:
             _draw_series(axes, series, style[series.name])
     _scale(axes, panel)
+    annotate(axes, panel, style, MARKER_PT)
 
 
 def _draw_series(axes: Axes, series: Series, look: canvas.Style) -> None:
@@ -84,11 +86,6 @@ def _draw_series(axes: Axes, series: Series, look: canvas.Style) -> None:
         axes.plot(
             mark.x, mark.y, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour, alpha=ink
         )
-        if mark.label:
-            axes.annotate(
-                canvas.literal(mark.label), (mark.x, mark.y), xytext=(5, -4), textcoords="offset points",
-                fontsize=canvas.LABEL_PT, color=look.ink, va="top",
-            )  # fmt: skip
 
 
 def _scale(axes: Axes, panel: Panel) -> None:

@@ -166,10 +166,8 @@ def _ratio_figures(run: Run, rows: Sequence[RankingRow]) -> list[tuple[str, str,
 def _counts(rows: Sequence[RankingRow]) -> str:
     words = {state: [_condition(row) for row in rows if row.v2_is == state] for state in ("faster", "slower", "undecided")}
     named = [f"{state} in {len(found)} of {len(rows)}" for state, found in words.items() if found]
-    few = min((found for found in words.values() if found), key=len, default=[])
-    which = f" ({'; '.join(few)})" if len(named) > 1 and len(few) <= 6 else ""
-    least = next((f"{state}" for state, found in words.items() if found is few), "")
-    return f"{_measured.listed(named)}" + (f"; {least}{which}" if which else "")
+    exceptions = [f"{state}: {'; '.join(found)}" for state, found in words.items() if state != "faster" and 0 < len(found) <= 6]
+    return _measured.listed(named) + (f" ({'. '.join(exceptions)})" if exceptions else "")
 
 
 def _paper_condition(run: Run, ranking: Sequence[RankingRow]) -> Finding:
@@ -177,7 +175,7 @@ def _paper_condition(run: Run, ranking: Sequence[RankingRow]) -> Finding:
     return Finding(
         claim="MobileNetV2 is faster than MobileNetV1 on one core with one image: 75 for 113 ms, 0.66 of the time.",
         source=cite("MobileNetV2 paper", "Table 4"),
-        measured=f"on one core with one image MobileNetV2 is {_counts(rows)} backends.",
+        measured=f"on one core with one image, by backend, MobileNetV2 is {_counts(rows)}.",
         figures=_measured.figures(_ratio_figures(run, rows)),
         verdict=_faster(rows),
         limits="Judged is the ranking, not the paper's ratio or its milliseconds, which are those of a phone of 2016.",
@@ -237,7 +235,7 @@ def _threads(run: Run, scaling: Sequence[ScalingRow]) -> list[Finding]:
     speedups = {
         _name(row): view.estimate_of(run, row.thread_speedup, row.thread_speedup_low, row.thread_speedup_high) for row in rows
     }
-    full = [name for name, found in speedups.items() if found is not None and found.high >= most / ROUGHLY]
+    full = [name for name, found in speedups.items() if found is not None and found.low >= most / ROUGHLY]
     none = [name for name, found in speedups.items() if found is not None and found.high <= 1]
     return [
         Finding(
@@ -264,11 +262,13 @@ def _level(gain: Estimate | None) -> Holds:
 
 
 def _shared(speedup: Estimate | None, threads: int) -> Holds:
-    if speedup is None or speedup.low <= 1 < speedup.high:
+    if speedup is None:
         return Holds.UNDECIDED
     if speedup.high <= 1:
         return Holds.NO
-    return Holds.YES if speedup.high >= threads / ROUGHLY else Holds.PARTLY
+    if speedup.low >= threads / ROUGHLY:
+        return Holds.YES
+    return Holds.PARTLY if speedup.low > 1 and speedup.high < threads / ROUGHLY else Holds.UNDECIDED
 
 
 def _name(row: ScalingRow) -> str:
