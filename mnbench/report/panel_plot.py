@@ -91,7 +91,7 @@ def _draw_series(axes: Axes, series: Series, look: canvas.Style) -> None:
 def _scale(axes: Axes, panel: Panel) -> None:
     marks = [mark for series in panel.series for mark in series.marks]
     xs = [x for mark in marks for x in (mark.x, *(mark.x_interval or ()))]
-    ys = [y for mark in marks for y in (mark.y, *(mark.y_interval or ()))] + list(panel.lines.values())
+    ys = [y for mark in marks for y in (mark.y, *(mark.y_interval or ()))] + [*panel.lines.values(), *panel.y_also]
     _one_scale(axes, "x", xs, logarithmic=panel.x_log, from_zero=False)
     _one_scale(axes, "y", ys, logarithmic=panel.y_log, from_zero=panel.y_from_zero)
     if panel.x_names:
@@ -128,11 +128,13 @@ def _dashes(place: int) -> Literal["--", "-.", ":"]:
 
 
 def _legend(panels: Sequence[Panel], style: Mapping[str, canvas.Style], notes: Mapping[str, str]) -> list[Line2D]:
-    joined = {series.name for panel in panels for series in panel.series if series.joined}
+    everything = [series for panel in panels for series in panel.series]
+    joined = {series.name for series in everything if series.joined}
+    filled = {series.name for series in everything if not all(mark.hollow for mark in series.marks)}
     handles = [
         Line2D(
             [], [], color=look.colour, marker=look.marker, markersize=MARKER_PT, label=canvas.literal(look.name),
-            linewidth=1.1 if look.name in joined else 0,
+            linewidth=1.1 if look.name in joined else 0, markerfacecolor=look.colour if look.name in filled else "white",
         )
         for look in style.values()
     ]  # fmt: skip

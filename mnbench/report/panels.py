@@ -54,6 +54,8 @@ class Panel:
     lines: Mapping[str, float] = field(default_factory=dict)
     """Horizontal reference lines, by what they say."""
     y_from_zero: bool = False
+    y_also: Sequence[float] = ()
+    """Values that y has to reach as well: those of another panel that this one is to be compared with."""
 
 
 def at(x: float, y: Estimate, **more: object) -> Mark:

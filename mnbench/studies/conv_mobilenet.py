@@ -28,7 +28,8 @@ NARROW, SHALLOW = "mobilenet_v1_0.75_224", "shallow_mobilenet_1.0_224"
 NETWORKS = {FULL: "Conv MobileNet", MOBILENET: "MobileNet", NARROW: "0.75 MobileNet", SHALLOW: "Shallow MobileNet"}
 PAPER = "MobileNetV1 paper"
 SIMILAR = 1.1
-"""The paper calls the MAdds of its narrow and its shallow network similar; they are 6 % apart. A time is similar up to 10 %, here and beside MAdds."""
+"""The paper calls the MAdds of its narrow and its shallow network similar; they are 6 % apart. A time is similar
+up to 10 %, here and beside MAdds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mnbench import environment
 from mnbench.catalog import cite
 from mnbench.records import Case, Estimate, Plan, Run
-from mnbench.report import panels
-from mnbench.report.naming import conditions
 from mnbench.report.numbers import bracketed
-from mnbench.stats.intervals import arithmetic_mean
 from mnbench.studies import Study, _measured
+from mnbench.studies import _memory_view as view
 from mnbench.studies._memory_table import (
     KB,
     MISPRINT,
@@ -31,15 +28,11 @@ from mnbench.studies._memory_table import (
     kept_rows,
     largest_kb,
 )
+from mnbench.studies._memory_view import FLOAT_BYTES, MIB, Readings, mean_mib, per_image, readings, whole_kb
 from mnbench.studies._planning import budget_of, check_backends, usable_memory_bytes
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 PAPER = "MobileNetV2 paper"
-FLOAT_BYTES, MIB = 4, 1 << 20
-"""Runtimes here compute in 32-bit floats."""
 BATCHES = (1, 16, 32)
 """What one more image adds is read between the last two: between 1 and 16, loading the weights hides some of it."""
 WORKER_BYTES, IMAGE_BYTES = 400 << 20, 20 << 20
@@ -112,9 +105,9 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
             PlotFile(
                 name="materialised",
                 caption="Counted from the modules by the paper's rule, and as the paper prints it.",
-                draw=lambda: _kept_plot(run, rows),
+                draw=lambda: view.kept_plot(run, rows),
             ),
-            PlotFile(name="peak", caption="Measured memory.", draw=lambda: _peak_plot(run, kept)),
+            PlotFile(name="peak", caption="Measured memory.", draw=lambda: view.peak_plot(run, kept)),
         ),
     )
 
@@ -155,32 +148,6 @@ def _table_verdict(largest: Mapping[str, float | None]) -> Holds:
     return Holds.YES if all(abs(known[m] - printed[m]) <= MISPRINT * printed[m] for m in NETWORKS) else Holds.PARTLY
 
 
-Readings = dict[int, float]
-"""Bytes by launch."""
-
-
-def readings(run: Run, case: Case) -> Readings:
-    """Return what the processes of a case held above their imported runtime, by launch."""
-    found = [memory for memory in run.memory if memory.case == case]
-    return {memory.launch: float(memory.above_runtime_bytes) for memory in found}
-
-
-def per_image(run: Run, backend: str, model: str) -> Readings:
-    """Return what one more image adds, by launch: between the two largest batches planned, both above 1."""
-    batches = sorted({case.batch for case in run.plan.cases if case.batch > 1})[-2:]
-    if len(batches) < 2:
-        return {}
-    few, many = (readings(run, Case(model=model, backend=backend, batch=batch)) for batch in batches)
-    return {launch: (many[launch] - few[launch]) / (batches[1] - batches[0]) for launch in sorted(few.keys() & many.keys())}
-
-
-METHOD = "mean over processes, Student t"
-
-
-def _mean_mib(values: Readings, level: float) -> Estimate | None:
-    return arithmetic_mean([value / MIB for value in values.values()], level, METHOD)
-
-
 def _peak_finding(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Finding:
     found = {
         backend: {model: readings(run, Case(model=model, backend=backend)) for model in NETWORKS}
@@ -195,7 +162,8 @@ def _peak_finding(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Finding:
         limits="Peak resident size after the first inference, above that of the process when the runtime was imported: "
         "weights (as the "
         "file has them and as the runtime repacks them) and what loading takes are in it, and weigh more than activations. "
-        f"Each reading is a process of its own. Runtimes here keep whole tensors of 32-bit floats.{_kept_words(kept)}",
+        "Each reading is a process of its own. Runtimes here keep whole tensors of 32-bit "
+        f"floats.{_kept_words(kept, whole_kb(run))}",
     )
 
 
@@ -211,14 +179,20 @@ def _image_finding(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Finding:
         what="memory of one more image in the batch",
         limits="The difference between two batches, over their images: weights and loading cancel, the input (0.6 MB an image, "
         "copied by some runtimes) does not. The claim is judged as a ranking; a block computed in parts, on which the paper's "
-        f"numbers rest, is what neither runtime does.{_kept_words(kept)}",
+        f"numbers rest, is what neither runtime does.{_kept_words(kept, whole_kb(run))}",
     )
 
 
-def _kept_words(kept: Mapping[str, Mapping[int, int]]) -> str:
+def _kept_words(kept: Mapping[str, Mapping[int, int]], whole: Mapping[str, float]) -> str:
     sizes = {NETWORKS[model]: largest_kb(kept[model], FLOAT_BYTES) for model in NETWORKS}
     words = [f"{name} {kb / KB:.1f} MB" for name, kb in sizes.items() if kb is not None]
-    return f" The largest tensor kept by the paper's rule, in 32 bits: {_measured.listed(words)}." if words else ""
+    wide = [f"{NETWORKS[model]} {kb / KB:.1f} MB" for model, kb in whole.items()]
+    if not words:
+        return ""
+    return (
+        f" Largest tensor in 32 bits, kept by the paper's rule: {_measured.listed(words)}; when every layer's output is kept "
+        f"whole, as runtimes do: {_measured.listed(wide)}."
+    )
 
 
 def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str, what: str, limits: str) -> Finding:
@@ -228,7 +202,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
     verdicts: dict[str, Holds] = {}
     said = []
     for backend, by_model in found.items():
-        means = {model: _mean_mib(values, level) for model, values in by_model.items()}
+        means = {model: mean_mib(values, level) for model, values in by_model.items()}
         figures += [(f"{what}: {NETWORKS[model]}, {backend}", "MiB", mean) for model, mean in means.items()]
         margins = {model: _margin(by_model[model], by_model[V2], level) for model in (V1, SHUFFLE)}
         figures += [(f"{NETWORKS[m]} less MobileNetV2, {backend}", "MiB", margin) for m, margin in margins.items()]
@@ -247,7 +221,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
 
 def _margin(other: Readings, mine: Readings, level: float) -> Estimate | None:
     """Return how much more another network takes than V2, in MiB, paired by launch."""
-    return _mean_mib({launch: other[launch] - mine[launch] for launch in sorted(other.keys() & mine.keys())}, level)
+    return mean_mib({launch: other[launch] - mine[launch] for launch in sorted(other.keys() & mine.keys())}, level)
 
 
 def _more(margin: Estimate | None) -> Holds:
@@ -268,7 +242,7 @@ def _peak_rows(run: Run) -> list[PeakRow]:
     ]
     rows = []
     for model, backend, batch, found in values:
-        mean, low, high = _measured.bounds(_mean_mib(found, run.plan.level))
+        mean, low, high = _measured.bounds(mean_mib(found, run.plan.level))
         weights_mib = params[model] * FLOAT_BYTES / MIB if model in params and batch != "per image" else None
         rows.append(
             PeakRow(
@@ -277,68 +251,6 @@ def _peak_rows(run: Run) -> list[PeakRow]:
             )
         )  # fmt: skip
     return rows
-
-
-def _kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
-    places = {f"{resolution}x{resolution}": float(place) for place, resolution in enumerate(RESOLUTIONS)}
-    shown = []
-    for model in NETWORKS:
-        mine = [row for row in rows if row.network == model and row.resolution in places]
-        count = [panels.Mark(x=places[r.resolution], y=r.counted_kb) for r in mine if r.counted_kb]
-        printed = [panels.Mark(x=places[r.resolution], y=r.printed_kb, hollow=True) for r in mine]
-        shown.append(
-            panels.Panel(
-                title=NETWORKS[model],
-                series=[
-                    panels.Series(name="counted from the modules", marks=count),
-                    panels.Series(name="printed (arXiv v4)", marks=printed, joined=False),
-                ],
-                x_label="resolution",
-                y_label="kept at once (Kb, 16-bit floats)",
-                x_log=False,
-                x_names={place: name for name, place in places.items()},
-            )
-        )
-    return panels.draw(
-        "How much must be kept at each resolution?",
-        "Counted for one image of 224x224; the machine plays no part.",
-        ["The paper's rule: MobileNetV2's narrow tensors, ShuffleNet's tensors between units, every output of MobileNetV1."],
-        shown,
-        columns=3,
-        panel_height_in=3.2,
-    )
-
-
-def _peak_plot(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Figure:
-    places = {model: float(place) for place, model in enumerate(NETWORKS)}
-    names = {place: NETWORKS[model] for model, place in places.items()}
-    backends = _measured.backends_of(run.plan.cases)
-    level = run.plan.level
-    peak, image = [], []
-    for place, backend in enumerate(backends):
-        shift = 0.12 * (place - (len(backends) - 1) / 2)
-        means = {m: _mean_mib(readings(run, Case(model=m, backend=backend)), level) for m in NETWORKS}
-        peak.append(panels.Series(name=backend, joined=False, marks=_marks(means, places, shift)))
-        grown = {m: _mean_mib(per_image(run, backend, m), level) for m in NETWORKS}
-        image.append(panels.Series(name=backend, joined=False, marks=_marks(grown, places, shift)))
-    largest = {model: largest_kb(kept[model], FLOAT_BYTES) for model in NETWORKS}
-    rule = [panels.Mark(x=places[m], y=kb * KB / MIB, hollow=True) for m, kb in largest.items() if kb is not None]
-    image.append(panels.Series(name="largest kept tensor, counted, 32-bit", joined=False, marks=rule))
-    axes = {"x_label": "", "x_log": False, "y_log": False, "y_from_zero": True}
-    shown = [
-        panels.Panel(title="one image", series=peak, y_label="peak memory above the runtime's (MiB)", x_names=names, **axes),  # type: ignore[arg-type]
-        panels.Panel(title="each further image", series=image, y_label="memory of one more image (MiB)", x_names=names, **axes),  # type: ignore[arg-type]
-    ]
-    return panels.draw(
-        "Which network takes least memory?",
-        conditions(run),
-        [f"Bars: {level:.0%} interval over processes; most are smaller than the marker. Left: weights and loading included."],
-        shown,
-    )
-
-
-def _marks(means: Mapping[str, Estimate | None], places: Mapping[str, float], shift: float) -> list[panels.Mark]:
-    return [panels.at(places[model] + shift, mean) for model, mean in means.items() if mean is not None]
 
 
 STUDY = Study(
