@@ -51,6 +51,7 @@ def whole_kb(run: Run) -> dict[str, float]:
 
 
 def kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
+    """Draw what must be kept at each resolution, counted and printed."""
     places = {f"{resolution}x{resolution}": float(place) for place, resolution in enumerate(RESOLUTIONS)}
     shown = []
     everything = [size for row in rows for size in (row.counted_kb, row.printed_kb) if size]
@@ -83,6 +84,7 @@ def kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
 
 
 def peak_plot(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Figure:
+    """Draw measured memory: of a process, and of one more image."""
     places = {model: float(place) for place, model in enumerate(NETWORKS)}
     names = {place: NETWORKS[model] for model, place in places.items()}
     backends = _measured.backends_of(run.plan.cases)

@@ -64,6 +64,7 @@ def estimate_of(run: Run, value: float | None, low: float | None, high: float | 
 
 
 def ranking_plot(run: Run, ranking: Sequence[RankingRow]) -> Figure:
+    """Draw V2 over V1 against the batch, a line per number of threads."""
     shown = []
     for backend in dict.fromkeys(row.backend for row in ranking):
         series = []
@@ -91,6 +92,7 @@ def ranking_plot(run: Run, ranking: Sequence[RankingRow]) -> Figure:
 
 
 def throughput_plot(run: Run, scaling: Sequence[ScalingRow]) -> Figure:
+    """Draw images per second against the batch."""
     shown = []
     for backend in dict.fromkeys(row.backend for row in scaling):
         mine = [row for row in scaling if row.backend == backend]

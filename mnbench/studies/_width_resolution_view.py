@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,6 +74,7 @@ def step_estimate(run: Run, step: StepRow) -> Estimate | None:
 
 
 def front_plot(run: Run, points: Sequence[Point]) -> Figure:
+    """Draw latency against accuracy, with what is on the front."""
     shown = []
     for backend in dict.fromkeys(point.backend for point in points):
         series = [
@@ -122,47 +122,51 @@ def _front_mark(point: Point) -> panels.Mark | None:
 
 
 def steps_plot(run: Run, steps: Sequence[StepRow]) -> Figure:
-    shown = []
-    for along, fixed, other in (("width", 224.0, "resolution"), ("resolution", 1.0, "width")):
-        for backend in dict.fromkeys(step.backend for step in steps):
-            mine = [s for s in steps if (s.backend, s.along, s.at) == (backend, along, fixed)]
-            series = []
-            for family, name in FAMILIES.items():
-                line = [step for step in mine if step.family == family]
-                marks = [
-                    panels.at(math.sqrt(s.larger * s.smaller), e) for s in line if (e := step_estimate(run, s)) is not None
-                ]
-                madds = [panels.Mark(x=math.sqrt(s.larger * s.smaller), y=s.madds_exponent) for s in line if s.madds_exponent]
-                series += [
-                    panels.Series(name=f"time, {name}", marks=marks),
-                    panels.Series(name="multiply-adds, counted", marks=madds, reference=True),
-                ]
-            names = {math.sqrt(s.larger * s.smaller): f"{s.larger:g}→{s.smaller:g}" for s in mine}
-            shown.append(
-                panels.Panel(
-                    title=f"{backend}: {along}, at {other} {fixed:g}", series=series, x_label=f"step of the {along}",
-                    y_label=f"exponent of latency in {along}", x_names=_apart(names), y_log=False, y_from_zero=True,
-                    lines={"the square": CLAIMED},
-                )
-            )  # fmt: skip
+    """Draw the exponent of every step at resolution 224, and at width 1, with that of the multiply-adds."""
+    shown = [
+        _steps_panel(
+            run, [s for s in steps if (s.family, s.along, s.at) == (family, along, fixed)], f"{name}: {along}, at {at}"
+        )
+        for along, fixed, at in (("width", 224.0, "resolution 224"), ("resolution", 1.0, "width 1"))
+        for family, name in FAMILIES.items()
+    ]
     return panels.draw(
-        "Does time fall with the square of width and of resolution, as multiply-adds nearly do?",
+        "Does time fall with the square of width and of resolution?",
         conditions(run),
         [STEPS_CAPTION, f"Bars: {run.plan.level:.0%} interval over launches, paired within each launch."],
         shown,
+        panel_height_in=2.8,
     )
 
 
-def _apart(names: Mapping[float, str]) -> dict[float, str]:
-    """Leave out names of ticks that would stand on each other: the steps of the two families interleave."""
-    kept: dict[float, str] = {}
-    for place in sorted(names):
-        if not kept or place / list(kept)[-1] > 1.12:
-            kept[place] = names[place]
-    return kept
+def _steps_panel(run: Run, steps: Sequence[StepRow], title: str) -> panels.Panel:
+    """Return one family's steps along one size, the backends beside each other."""
+    names = [f"{step.larger:g}→{step.smaller:g}" for step in steps]
+    places = {name: float(place) for place, name in enumerate(dict.fromkeys(names))}
+    backends = list(dict.fromkeys(step.backend for step in steps))
+    madds = {places[name]: step.madds_exponent for name, step in zip(names, steps, strict=True) if step.madds_exponent}
+    series = [
+        panels.Series(
+            name=f"time in {backend}",
+            marks=[
+                panels.at(places[name] + 0.08 * (backends.index(backend) - (len(backends) - 1) / 2), exponent)
+                for name, step in zip(names, steps, strict=True)
+                if step.backend == backend and (exponent := step_estimate(run, step)) is not None
+            ],
+        )
+        for backend in backends
+    ]
+    counted = panels.Series(
+        name="multiply-adds, counted", marks=[panels.Mark(x=x, y=y) for x, y in madds.items()], reference=True
+    )
+    return panels.Panel(
+        title=title, series=[*series, counted], x_label="step", y_label="exponent of latency", x_log=False, y_log=False,
+        x_names={place: name for name, place in places.items()}, lines={"the square": CLAIMED}, y_from_zero=True,
+    )  # fmt: skip
 
 
 def pixel_plot(run: Run, points: Sequence[Point]) -> Figure:
+    """Draw latency here against the phone's."""
     shown = []
     for backend in dict.fromkeys(point.backend for point in points):
         mine = [p for p in points if p.backend == backend and p.pixel1_ms is not None and p.latency_ms is not None]

@@ -39,7 +39,7 @@ def test_the_width_from_which_on_the_square_ends_is_named():
 
     _, finding = concluded(flat_below_a_half)
     assert finding["v1 width"].verdict is Holds.NO  # one fit over all widths no longer gives 2
-    assert "the square ends at 0.5" in finding["v1 width"].measured
+    assert "below 0.5 time falls more slowly than by the square" in finding["v1 width"].measured
     assert finding["v1 resolution"].verdict is Holds.YES
 
 
