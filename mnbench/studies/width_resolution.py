@@ -28,6 +28,7 @@ from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, S
 RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"
 QUICK_RESOLUTIONS = (224, 128)
+MOST_NAMES = 8
 TOLERANCE = 0.25
 """The paper says that cost falls "roughly" by the square. An exponent within a quarter of 2 is taken to be roughly 2: that of
 MobileNetV1's own multiply-adds, which are what the paper speaks of, is 1.9 from width 1.0 to 0.25."""
@@ -143,7 +144,7 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         claim="MobileNetV2 is the more accurate for its cost over the whole range of widths and resolutions: "
         "no point of MobileNetV1 is on the front.",
         source=cite("MobileNetV2 paper", "Figure 5"),
-        measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: {_measured.listed(undecided)}.",
+        measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: {_shortened(undecided)}.",
         figures=_measured.figures(figures),
         verdict=_measured.overall([_front_verdict(placed) for placed in places.values()]),
         limits="Figure 5 plots multiply-adds; time stands in their place here. A point is off the front when another is at "
@@ -154,6 +155,12 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         "sampling "
         "error of 50,000 images, about 0.2 points.",
     )
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """Return names as words, the first eight of many."""
+    more = len(names) - MOST_NAMES
+    return _measured.listed(names) if more <= 0 else f"{', '.join(names[:MOST_NAMES])} and {more} more (points.csv)"
 
 
 def _members(placed: Mapping[str, Place], family: str, *wanted: Place) -> list[str]:
