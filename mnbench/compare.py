@@ -259,6 +259,7 @@ def already(the_run: Run) -> Already:
         elapsed_s=max((the_run.measuring_s, *ended_s)),
         samples=the_run.samples,
         failures=the_run.failures,
+        memory=the_run.memory,
     )
 
 

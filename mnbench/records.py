@@ -232,6 +232,8 @@ class Plan:
     """Cold inferences of a launch."""
     cold_launches: int = 5
     """Launches that have a cold round; the time of further ones goes to the steady latency, which the ratios rest on."""
+    memory_launches: int = 1
+    """Processes of each case in the memory regime: one is a reading, an interval needs three."""
     sweep: bool = False
     """A launch is one process per backend and thread count that opens each of its cases in turn: for grids of hundreds.
     Otherwise each case has a process of its own."""
@@ -308,6 +310,7 @@ class Memory:
     """What one process of a case holds, from a launch of its own that is not timed."""
 
     case: Case
+    launch: int = 0
     imported_bytes: int
     """Resident when the runtime was imported and nothing was opened."""
     peak_bytes: int
@@ -430,8 +433,10 @@ class Run:
     """Of this host, from an earlier run; None when there was none. A run of probes has its own in its samples."""
 
     def unmeasured(self) -> tuple[Case, ...]:
-        """Return the planned cases of which there is not one round."""
+        """Return the planned cases of which there is not one round, or, where memory alone is planned, no reading."""
         measured = {samples.case for samples in self.samples if samples.rounds}
+        if "steady" not in self.plan.regimes:
+            measured |= {memory.case for memory in self.memory}
         return tuple(case for case in self.plan.cases if case not in measured)
 
 
@@ -456,7 +461,7 @@ class CaseResult:
     load_ns: Estimate | None = None
     """From the file on disk to a session that can run; the runtime is imported already."""
     memory_bytes: int | None = None
-    """Peak resident size above that of the imported runtime."""
+    """Peak resident size above that of the imported runtime; the median, where it was read in several processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

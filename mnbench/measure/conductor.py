@@ -63,6 +63,7 @@ class Already:
     elapsed_s: float = 0.0
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
+    memory: tuple[Memory, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ class Conductor:
         self._spent = {case.id: _Spent() for case in plan.cases}
         self._failures = Counter(failure.case.id for failure in already.failures)
         self._failed_launches: set[tuple[str, int]] = set()
+        self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
         self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
         for samples in already.samples:
             for measured in samples.rounds:
@@ -113,13 +115,21 @@ class Conductor:
         return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs)
 
     def memory_pass(self) -> None:
-        """Open each case once, alone and untimed, for what it holds in memory."""
-        for case in self._plan.cases:
-            with self._workers([case], 0) as workers:
-                what = f"memory of {case.model} in {case.backend}"
-                reply = self._ask_open(workers[case.id], case, 0, what) if case.id in workers else None
-                if reply is not None:
-                    self._sink.memory(Memory(case=case, imported_bytes=reply.imported_bytes, peak_bytes=reply.peak_bytes))
+        """Open each case, alone and untimed, for what it holds in memory; as many times as the plan says, all cases in turn."""
+        for launch in range(self._plan.memory_launches):
+            for case in self._plan.cases:
+                if (case.id, launch) not in self._weighed and self._failures[case.id] < MOST_FAILURES:
+                    self._weigh(case, launch)
+            self._sink.elapsed(self.elapsed_s())
+
+    def _weigh(self, case: Case, launch: int) -> None:
+        with self._workers([case], launch) as workers:
+            what = f"memory of {case.model} in {case.backend}"
+            reply = self._ask_open(workers[case.id], case, launch, what) if case.id in workers else None
+        if reply is not None:
+            self._weighed.add((case.id, launch))
+            imported, peak = reply.imported_bytes, reply.peak_bytes
+            self._sink.memory(Memory(case=case, launch=launch, imported_bytes=imported, peak_bytes=peak))
 
     @contextmanager
     def _workers(self, cases: Sequence[Case], launch: int) -> Iterator[dict[str, Worker]]:

@@ -163,7 +163,7 @@ def _differences(case: LaunchLogs, baseline: LaunchLogs) -> list[float]:
 def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseline: Comparison | None, run: Run) -> CaseResult:
     plan = run.plan
     pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
-    memory = next((memory for memory in run.memory if memory.case == case), None)
+    readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
     return CaseResult(
         case=case,
         latency_ns=geometric_mean(list(logs.values()), plan.level, LATENCY_METHOD),
@@ -175,7 +175,7 @@ def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseli
         cold_ns=geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD),
         first_ns=_of_launches([s.first_ns for s in launches], plan) if "first" in plan.regimes else None,
         load_ns=_of_launches([s.load_ns for s in launches], plan) if "load" in plan.regimes else None,
-        memory_bytes=memory.above_runtime_bytes if memory else None,
+        memory_bytes=round(statistics.median(readings)) if readings else None,
     )
 
 
@@ -195,7 +195,7 @@ def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Seq
                 observed=f"{len(failed)} of its launches failed: {failed[-1].reason}",
                 advice="See the log's tail in the report; the figures, if any, are from the other launches.",
             )
-        if result.launches < FEWEST_LAUNCHES:
+        if "steady" in run.plan.regimes and result.launches < FEWEST_LAUNCHES:
             yield Caveat(
                 code="few-launches",
                 subject=case_id,

@@ -10,7 +10,7 @@ import pytest
 
 from mnbench import environment, store
 from mnbench.backends.openvino import OpenVinoBackend, OpenVinoSession
-from mnbench.compare import spec_of
+from mnbench.compare import already, spec_of
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure import worker
@@ -108,3 +108,16 @@ def test_memory_cold_first_and_load_are_measured_when_asked_for(tmp_path, cache)
     assert [memory.case for memory in run.memory] == [CASE]
     assert run.memory[0].above_runtime_bytes > 1 << 20
     assert launch.load_ns > 0
+
+
+def test_memory_alone_is_read_in_several_processes_and_not_again_after_an_interruption(tmp_path, cache):
+    wanted = (spec_of(CASE, seed=0), Format.OPENVINO_IR)
+    artifact = ensure_all([wanted], cache)[wanted]
+    plan = a_plan(CASE, cpus=environment.choose_cpus(1), launches=0, regimes=("memory",), memory_launches=3)
+    writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
+    conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer)
+    run = store.load(tmp_path)
+    assert [memory.launch for memory in run.memory] == [0, 1, 2]
+    assert not run.unmeasured()
+    conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer, already=already(run))
+    assert len(store.load(tmp_path).memory) == 3

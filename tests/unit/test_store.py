@@ -6,7 +6,7 @@ import pytest
 
 from mnbench import store
 from mnbench.errors import StoreError, UnknownNameError, UsageError
-from mnbench.records import LaunchFailure
+from mnbench.records import LaunchFailure, Memory
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 CASE = a_case()
@@ -72,6 +72,17 @@ def test_failures_are_kept(tmp_path):
     failure = LaunchFailure(case=CASE, launch=0, reason="it hung", log_tail="…")
     write(tmp_path).failure(failure)
     assert store.load(tmp_path).failures == (failure,)
+
+
+def test_a_memory_reading_stored_before_they_were_repeated_is_that_of_the_first_process(tmp_path):
+    writer = store.RunWriter(tmp_path, a_run(a_plan(a_case())))
+    writer.memory(Memory(case=a_case(), launch=2, imported_bytes=1, peak_bytes=3))
+    document = json.loads((tmp_path / "run.json").read_text())
+    assert store.load(tmp_path).memory[0].launch == document["memory"][0].pop("launch") == 2
+    del document["plan"]["memory_launches"]
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    old = store.load(tmp_path)
+    assert (old.memory[0].launch, old.memory[0].above_runtime_bytes, old.plan.memory_launches) == (0, 2, 1)
 
 
 def test_another_schema_version_is_refused_by_its_number(tmp_path):

@@ -1,0 +1,67 @@
+"""Hand-made runs of studies, with known latencies, and ways to look at what was concluded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mnbench import catalog
+from mnbench.records import Artifact, Case, Estimate, ExportSpec, Format, Run
+from mnbench.study_records import Finding
+from tests.conftest import a_launch, a_plan, a_round, a_run
+
+Key = tuple[Any, ...]
+"""(model, backend), or with threads and batch."""
+
+
+def a_study_run(
+    latency_ms: Mapping[Key, float | None],
+    madds: Mapping[str, int],
+    *,
+    launches: int = 6,
+    spread: float = 0.002,
+    **changes: Any,
+) -> Run:
+    """Return a run in which each case took `latency_ms` in every launch, up to a drift of launches and a noise of `spread`.
+
+    None is a case that was planned and not measured.
+    """
+    cases = {key: a_key_case(*key) for key in latency_ms}
+    rng = np.random.default_rng(7)
+    drift = rng.normal(0, 0.02, launches)
+    samples = []
+    for place, (key, ms) in enumerate(latency_ms.items()):
+        for launch in range(launches) if ms is not None else ():
+            latency_ns = round(1e6 * ms * math.exp(drift[launch] + rng.normal(0, spread)))
+            samples.append(a_launch(cases[key], launch, a_round([latency_ns], order=launch * len(cases) + place)))
+    plan = a_plan(*cases.values(), sweep=True, regimes=("steady",))
+    artifacts = tuple(an_artifact(model, madds[model]) for model in dict.fromkeys(key[0] for key in cases) if model in madds)
+    models = tuple(catalog.card(model) for model in dict.fromkeys(key[0] for key in cases))
+    return a_run(plan, *samples, **{"artifacts": artifacts, "models": models, **changes})
+
+
+def a_key_case(model: str, backend: str, threads: int = 1, batch: int = 1) -> Case:
+    return Case(model=model, backend=backend, threads=threads, batch=batch)
+
+
+def an_artifact(model: str, madds: int, **changes: Any) -> Artifact:
+    fields: dict[str, Any] = {
+        "spec": ExportSpec(model=model, precision="fp32", batch=1, opset=18, seed=0), "format": Format.ONNX,
+        "path": f"{model}.onnx", "sha256": {}, "size_bytes": 1, "exporter": "none", "max_abs_error": 0.0, "max_rel_error": 0.0,
+        "explained_rel_error": {"fp32": 1e-3}, "feed_path": "", "params": 1_000_000, "madds": madds,
+    }  # fmt: skip
+    return Artifact(**{**fields, **changes})
+
+
+def figure_of(finding: Finding, label: str) -> Estimate:
+    """Return the estimate of the figure with that label."""
+    return next(figure.estimate for figure in finding.figures if figure.label == label)
+
+
+def only_row(rows: Iterable[Any], **wanted: Any) -> Any:
+    """Return the one row whose fields have these values."""
+    (row,) = [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+    return row
