@@ -27,13 +27,12 @@ def grouped(
     """
     canvas.tidy(axes)
     axes.grid(visible=False, axis="x")
-    width = GROUP_WIDTH / max(1, len(bars))
-    for slot, (series, by_group) in enumerate(bars.items()):
-        colour, hatch = looks[series]
-        for place, group in enumerate(groups):
-            x = place - GROUP_WIDTH / 2 + (slot + 0.5) * width
-            if (estimate := by_group.get(group)) is None:
-                continue
+    width = GROUP_WIDTH / max(1, max((sum(group in one for one in bars.values()) for group in groups), default=1))
+    for place, group in enumerate(groups):
+        present = [(series, by_group[group]) for series, by_group in bars.items() if group in by_group]
+        for slot, (series, estimate) in enumerate(present):
+            colour, hatch = looks[series]
+            x = place + (slot + 0.5 - len(present) / 2) * width
             axes.bar(x, estimate.value, width * 0.92, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
             below, above = max(0.0, estimate.value - estimate.low), max(0.0, estimate.high - estimate.value)
             if below or above:

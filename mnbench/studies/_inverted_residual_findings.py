@@ -58,7 +58,7 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
         ),
         tables=(
             Table(name="equal-cost", kind=rows.EqualCostRow, rows=[rows.equal_cost_row(cell, level) for cell in equal],
-                  caption="Residual over inverted blocks (channels in, inside, out) of equal multiply-adds, or of equal weights."),
+                  caption="Residual over inverted blocks (channels in-inside-out) of equal multiply-adds, or of equal weights."),
             Table(name="expansion", kind=rows.ExpansionRow, rows=[rows.expansion_row(cell, level) for cell in swept],
                   caption="One inverted block by its expansion t; `first` is the smallest t above 1."),
             Table(name="shortcut", kind=rows.ShortcutRow, rows=[rows.shortcut_row(cell, level) for cell in shortcuts],
@@ -66,7 +66,7 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
             Table(name="block-memory", kind=MemoryRow, rows=memory,
                   caption="Activations alive at once (one image, fp32): every tensor written, and the bound of section 5.1."),
             Table(name="shortcut-rule", kind=BlockRow, rows=grid,
-                  caption="When may a block have a shortcut? The zoo's block for each stride, with as many channels out as in and more."),
+                  caption="When may a block have a shortcut? The zoo's block by stride, with equal and with other channels."),
             Table(name="network-blocks", kind=BlockRow, rows=blocks, caption="The bottlenecks of the zoo's MobileNetV2 1.0."),
             Table(name="blocks-timed", kind=rows.TimedRow, rows=rows.timed_rows(slopes, operators, backends),
                   caption="Every block that was timed: slope and intercept over chains of it."),
@@ -83,9 +83,10 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
 
 
 def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slopes: Slopes) -> Finding:
-    """Judge whether blocks of equal MAdds, or weights, take equal time."""
-    strict = family_level(slopes.level, len(cells))
-    judged = [within(ratio_of(cell.per_cost, strict), 1 / SAME, SAME) for cell in cells]
+    """Judge whether blocks of equal MAdds take equal time; show those of equal weights."""
+    by_madds = [cell for cell in cells if cell.equal == "madds"]
+    strict = family_level(slopes.level, len(by_madds))
+    judged = [within(ratio_of(cell.per_cost, strict), 1 / SAME, SAME) for cell in by_madds]
     figures = []
     for backend in backends:
         for kind in rows.RESIDUAL_KINDS:
@@ -98,15 +99,16 @@ def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slop
                 label = f"{backend}: {kind} over inverted, {what}, mean of {_shapes(len(mine))}"
                 figures += _figure(label, "x", ratio_of(mean_logs([cell.per_cost for cell in mine]), slopes.level))
     return Finding(
-        claim="A block costs its multiply-adds, h·w·d'·t·(d' + k² + d''): a residual block of as many costs as much as an inverted one.",
+        claim="A block costs its multiply-adds, h·w·d'·t·(d' + k² + d''): a residual block of as many costs as much as an "
+        "inverted one.",
         source=_v2("section 3.3"),
         measured=f"equal within {SAME - 1:.0%}: {tally(judged)}{_listed(figures, 2)}.",
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="The paper gives the formula; that equal counts cost equal time is what using it as a cost means. At stride 1 blocks of "
-        "equal multiply-adds on one map have equal weights. Widths are multiples of 8, so that costs are equal within "
-        f"{TOLERANCE - 1:.0%}, and the ratios are divided by what is left. Accuracy is not compared. Blocks of stride 2 stand side by "
-        f"side, and the pool behind each is part of its time. {limits_of(slopes)}",
+        limits="The paper gives the formula; that equal counts cost equal time is what using it as a cost means. At stride "
+        "1 blocks of equal multiply-adds on one map have equal weights. Widths are multiples of 8, so that costs are equal "
+        f"within {TOLERANCE - 1:.0%}, and the ratios are divided by what is left. Accuracy is not compared. Blocks of "
+        f"stride 2 stand side by side, and the pool behind each is part of its time. {limits_of(slopes)}",
     )
 
 
@@ -129,8 +131,8 @@ def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
         measured=f"within {SAME - 1:.0%} of the MAdds' growth: {tally(judged)}{_listed([*figures, *by_madds], 2)}.",
         figures=(*figures, *by_madds),
         verdict=combine(judged),
-        limits="Judged between the smallest expansion above 1 and the largest. At t = 1 there is no expansion layer, and the block costs "
-        f"less than the formula says: plotted, not judged. {limits_of(slopes)}",
+        limits="Judged between the smallest expansion above 1 and the largest. At t = 1 there is no expansion layer, and "
+        f"the block costs less than the formula says: plotted, not judged. {limits_of(slopes)}",
     )
 
 
@@ -149,8 +151,8 @@ def shortcut_finding(cells: Sequence[Shortcut], backends: Sequence[str], slopes:
         measured=f"at most {CHEAP - 1:.0%} more time: {tally(judged)}{_listed(figures, 3)}.",
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="The formula counts no additions; that they cost nothing is what using it as a cost means. The paper's reason for "
-        f"shortcuts is training, which is not looked at. {limits_of(slopes)}",
+        limits="The formula counts no additions; that they cost nothing is what using it as a cost means. The paper's "
+        f"reason for shortcuts is training, which is not looked at. {limits_of(slopes)}",
     )
 
 
@@ -175,12 +177,16 @@ def memory_finding(found: Sequence[MemoryRow], per_block: dict[str, float]) -> F
         source=_v2("section 3.3 and section 5.1"),
         measured=f"{tally(judged)} at a factor of {CONSIDERABLY:g} or more"
         + _listed(figures, 2)
-        + (f". Compiled convolutions of one inverted block: {told}; three mean that every tensor inside is written." if told else "."),
+        + (
+            f". Compiled convolutions of one inverted block: {told}; three mean that every tensor inside is written."
+            if told
+            else "."
+        ),
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="Arithmetic over the tensors of one block with its shortcut, at equal multiply-adds, one image, fp32; not the "
-        "resident memory of a runtime, which has buffers and weights besides. The bound needs a runtime that runs the block as one "
-        "operation.",
+        limits="Arithmetic over the tensors of one block with its shortcut, at equal multiply-adds, one image, fp32; not "
+        "the resident memory of a runtime, which has buffers and weights besides. The bound needs a runtime that runs the "
+        "block as one operation.",
     )
 
 
@@ -214,9 +220,11 @@ def formula_finding(blocks: Sequence[BlockRow]) -> Finding:
     judged: list[bool | None] = [row.madds == row.madds_formula for row in blocks]
     printed, real = sum(row.madds_formula for row in blocks), sum(row.madds for row in blocks)
     return Finding(
-        claim="A block of h x w, expansion t, kernel k, d' channels in and d'' out takes h·w·d'·t·(d' + k² + d'') multiply-adds.",
+        claim="A block of h x w, expansion t, kernel k, d' channels in and d'' out takes h·w·d'·t·(d' + k² + d'') "
+        "multiply-adds.",
         source=_v2("section 3.3"),
-        measured=f"exact in {judged.count(True)} of {len(blocks)} bottlenecks, those of stride 1 with an expansion; over all, the formula "
+        measured=f"exact in {judged.count(True)} of {len(blocks)} bottlenecks, those of stride 1 with an expansion; over "
+        "all, the formula "
         f"gives {printed / 1e6:.1f}M and the modules {real / 1e6:.1f}M." if blocks else "the zoo's blocks were not counted.",
         figures=(
             Figure(label="bottlenecks where it is exact", unit="", estimate=counted(judged.count(True))),
@@ -224,8 +232,8 @@ def formula_finding(blocks: Sequence[BlockRow]) -> Finding:
             Figure(label="all bottlenecks counted", unit="MAdds", estimate=counted(real)),
         ) if blocks else (),
         verdict=combine(judged),
-        limits="h and w are taken as the input's; with a stride, the depthwise and the projection run on the smaller map, and a block "
-        "of t = 1 has no expansion layer.",
+        limits="h and w are taken as the input's; with a stride, the depthwise and the projection run on the smaller map, "
+        "and a block of t = 1 has no expansion layer.",
     )  # fmt: skip
 
 

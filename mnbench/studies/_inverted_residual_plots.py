@@ -35,8 +35,10 @@ def expansion(cells: Sequence[Swept], where: str, level: float) -> Figure:
         title="Does a block's latency grow as its expansion does?",
         subtitle=f"Inverted residual block (t times wider inside), slope over chains · {where}",
         caption=(
-            f"Bars: {level:.0%} interval over launches. Dashed, in the colour of its runtime: the latency of the smallest t above 1, "
-            "times the growth of the multiply-adds; at t = 1 there is no expansion layer.",
+            (
+                f"Bars: {level:.0%} interval over launches. Dashed, in its runtime's colour: the latency of the smallest t "
+                "above 1, times the growth of the multiply-adds; at t = 1 there is no expansion layer."
+            ),
             "A curve above its dashed line costs more per multiply-add the wider it is; one below, less.",
         ),
         legend=handles,
@@ -65,7 +67,9 @@ def _draw_swept(axes: Axes, cells: Sequence[Swept], look: canvas.Style, level: f
     t = [block.expansion for block, _ in found]
     values = [one.value / 1e3 for _, one in found]
     bounds = [[(one.value - one.low) / 1e3 for _, one in found], [(one.high - one.value) / 1e3 for _, one in found]]
-    axes.errorbar(t, values, yerr=bounds, color=look.colour, marker=look.marker, markersize=MARKER_PT, capsize=2.5, linewidth=1.2)
+    axes.errorbar(
+        t, values, yerr=bounds, color=look.colour, marker=look.marker, markersize=MARKER_PT, capsize=2.5, linewidth=1.2
+    )
     base = [(block, one) for block, one in found if block == cells[0].first]
     if base:
         per_madd = base[0][1].value / cost(base[0][0]).madds
@@ -89,9 +93,15 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         title="Residual against inverted residual block at equal cost: which takes longer?",
         subtitle=f"Latency of the residual block (wide, narrow, wide) per multiply-add over that of the inverted one · {where}",
         caption=(
-            f"Below 1 the residual block is faster. Bars: {level:.0%} interval of the ratio, paired by launch. Blocks have equal "
-            "multiply-adds; at stride 1 these are equal weights, too, and at stride 2 blocks of equal weights are hatched (per weight).",
-            "Inverted blocks are MobileNetV2's (t = 6); residual ones are reduced by about 6 (depthwise inside) or 4 (standard inside).",
+            (
+                f"Below 1 the residual block is faster. Bars: {level:.0%} interval of the ratio, paired by launch. Blocks have "
+                "equal multiply-adds; at stride 1 these are equal weights, too, and at stride 2 blocks of equal weights are "
+                "hatched (per weight)."
+            ),
+            (
+                "Inverted blocks are MobileNetV2's (t = 6); residual ones are reduced by about 6 (depthwise inside) or 4 "
+                "(standard inside)."
+            ),
         ),
         legend=[*_bars.legend(looks), Line2D([], [], color=canvas.GREY, linestyle="--", label="equal time")],
         width_in=10.0,
@@ -120,15 +130,22 @@ def _group(block: Operator) -> str:
 
 def memory(rows: Sequence[MemoryRow]) -> Figure:
     """Draw the activations alive at once, as every tensor is written and as the paper's bound has it."""
-    names = {"inverted": "inverted", "residual-depthwise": "residual, depthwise inside", "residual": "residual, standard inside"}
+    names = {
+        "inverted": "inverted",
+        "residual-depthwise": "residual, depthwise inside",
+        "residual": "residual, standard inside",
+    }
     colours = dict(zip(names, (canvas.COLOURS[2], canvas.COLOURS[0], canvas.COLOURS[1]), strict=True))
     looks = {name: (colours[kind], "") for kind, name in names.items()}
     page = canvas.Page(
-        title="Does the inverted block need less memory? Only where its inside is never written",
-        subtitle="Activations of one block alive at once, one image, fp32, equal multiply-adds, with the shortcut kept alive (arithmetic)",
+        title="Does the inverted block need less memory for activations?",
+        subtitle="Activations of one block alive at once, one image, fp32, equal multiply-adds, with the shortcut kept "
+        "alive (arithmetic)",
         caption=(
-            "Left: every layer writes its whole output before the next starts. Right: the bound of the MobileNetV2 paper's section 5.1, "
-            "in which what lies between the outer 1x1 convolutions is computed a channel at a time.",
+            (
+                "Left: every layer writes its whole output before the next starts. Right: the bound of the MobileNetV2 paper's "
+                "section 5.1, in which what lies between the outer 1x1 convolutions is computed a channel at a time."
+            ),
         ),
         legend=_bars.legend(looks),
         width_in=10.0,
@@ -138,7 +155,9 @@ def memory(rows: Sequence[MemoryRow]) -> Figure:
     layout = canvas.lay_out(page, left_in=0.75, right_in=0.2)
     shapes = list(dict.fromkeys(row.shape for row in rows))
     top = max((row.materialised_bytes for row in rows), default=1 << 20) / 1024
-    for place, (title, field) in enumerate((("every tensor written", "materialised_bytes"), ("bound of section 5.1", "bound_bytes"))):
+    for place, (title, field) in enumerate(
+        (("every tensor written", "materialised_bytes"), ("bound of section 5.1", "bound_bytes"))
+    ):
         axes = layout.axes(0, place, 1, 2)
         bars = {
             name: {row.shape: counted(getattr(row, field) / 1024) for row in rows if row.kind == kind}

@@ -189,7 +189,11 @@ def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
     ours, theirs = cost(cell.block), cost(cell.residual)
     value, low, high = _parts(ratio_of(cell.logs, level))
     return EqualCostRow(
-        equal="multiply-adds and weights" if cell.block.stride == 1 else "weights" if cell.equal == "params" else "multiply-adds",
+        equal="multiply-adds and weights"
+        if cell.block.stride == 1
+        else "weights"
+        if cell.equal == "params"
+        else "multiply-adds",
         resolution=cell.block.resolution,
         stride=cell.block.stride,
         backend=cell.backend,
@@ -257,10 +261,14 @@ def shortcuts(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[
 
 def shortcut_row(cell: Shortcut, level: float) -> ShortcutRow:
     value, low, high = _parts(ratio_of(cell.logs, level))
-    block = cell.block
     return ShortcutRow(
-        resolution=block.resolution, channels=block.in_channels, backend=cell.backend, with_over_without=value, low=low, high=high
-    )  # fmt: skip
+        resolution=cell.block.resolution,
+        channels=cell.block.in_channels,
+        backend=cell.backend,
+        with_over_without=value,
+        low=low,
+        high=high,
+    )
 
 
 def memory_rows(operators: Sequence[Operator]) -> list[MemoryRow]:

@@ -139,6 +139,6 @@ def limits_of(slopes: Slopes) -> str:
     """Return what every finding of a sweep of chains has to say of its figures."""
     noisy = f" Left out because their rounds were disturbed: {', '.join(slopes.noisy)}." if slopes.noisy else ""
     return (
-        f"Slopes over chains in {slopes.launches()} launches, batch 1, one thread, fp32, untrained weights; the chain keeps its "
-        f"tensors in the caches as a network does.{noisy}"
+        f"Slopes over chains in {slopes.launches()} launches, batch 1, one thread, fp32, untrained weights; the chain keeps "
+        f"its tensors in the caches as a network does.{noisy}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from torch import device
+from torch import device, nn
 
 from mnbench import catalog
 from mnbench.zoo.build import outline
@@ -21,9 +21,8 @@ def network_blocks(model: str) -> list[dict[str, Any]]:
     found = []
     for name, block in module.named_modules():
         if isinstance(block, InvertedResidual):
-            stride = block.depthwise[0].stride[0]
-            resolution = shapes[f"{name}.depthwise.conv"][-1] * stride
-            found.append(_described(block, resolution))
+            out_resolution = shapes[f"{name}.depthwise.conv"][-1]
+            found.append(_described(block, out_resolution * _convolution(block.depthwise).stride[0]))
     return found
 
 
@@ -37,15 +36,20 @@ def grid_blocks(*, resolution: int, channels: int, other_channels: int, expansio
 
 
 def _described(block: InvertedResidual, resolution: int) -> dict[str, Any]:
-    first = block.expand[0] if len(list(block.expand.parameters())) else block.depthwise[0]
-    hidden = block.depthwise[0].out_channels
+    depthwise, project = _convolution(block.depthwise), _convolution(block.project)
+    first = _convolution(block.expand) if isinstance(block.expand, nn.Sequential) else depthwise
     channels = first.in_channels
     return {
         "resolution": resolution,
         "in_channels": channels,
-        "out_channels": block.project[0].out_channels,
-        "expansion": hidden // channels,
-        "stride": block.depthwise[0].stride[0],
+        "out_channels": project.out_channels,
+        "expansion": depthwise.out_channels // channels,
+        "stride": depthwise.stride[0],
         "has_shortcut": block.has_shortcut,
         "madds": count(block, (1, channels, resolution, resolution)).madds,
     }
+
+
+def _convolution(layers: nn.Sequential) -> nn.Conv2d:
+    """Return the convolution of a layer with its normalisation."""
+    return next(layer for layer in layers if isinstance(layer, nn.Conv2d))

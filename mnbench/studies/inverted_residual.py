@@ -4,8 +4,8 @@
     residual-depthwise   wide W → W/6 → W, depthwise inside           the same turned inside out
     residual             wide W → W/4 → W, standard 3x3 inside        ResNet's bottleneck, to its left in the paper's Figure 3
 
-Shapes are those of the paper's Table 2; the wide widths are solved for as many MAdds, or weights, in multiples of 8. At stride 1
-MAdds are weights times the map's size, so that blocks of equal MAdds have equal weights as well; at stride 2 the two part.
+Shapes are those of the paper's Table 2; the wide widths are solved for as many MAdds, or weights, in multiples of 8. At stride
+1 MAdds are weights times the map's size, so that blocks of equal MAdds have equal weights as well; at stride 2 the two part.
 """
 
 from __future__ import annotations
