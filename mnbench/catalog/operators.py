@@ -55,6 +55,7 @@ CHAIN_KINDS: Mapping[str, str] = {
     "linear": "fully connected, ReLU",
     "inverted": "MobileNetV2's block: expand t times, depthwise, project; shortcut if n is 1",
     "residual": "ResNet's bottleneck: reduce to 1/t, standard convolution, expand; shortcut if n is 1",
+    "residual-depthwise": "the same with a depthwise convolution inside: MobileNetV2's block turned inside out",
     "pointwise-none": "1x1 convolution, batch normalisation",
     "pointwise-relu": "1x1 convolution, batch normalisation, ReLU",
     "pointwise-hardswish": "1x1 convolution, batch normalisation, hard-swish",
@@ -64,6 +65,8 @@ LETTERS: Mapping[str, str] = {
     "k": "kernel", "r": "resolution", "i": "in_channels", "o": "out_channels", "s": "stride", "x": "copies",
     "t": "expansion", "n": "shortcut", "b": "side_by_side", "g": "groups", "a": "alone",
 }  # fmt: skip
+BLOCKS = ("inverted", "residual", "residual-depthwise")
+"""The kinds that have an expansion and may have a shortcut."""
 _NAME = re.compile(r"(?P<kind>[a-z0-9-]+)(?P<rest>(?:_[a-z]-?\d+)+)")
 MOST = {"kernel": 31, "resolution": 1024, "in_channels": 8192, "out_channels": 8192, "stride": 8, "copies": 64, "expansion": 64,
         "shortcut": 1, "side_by_side": 1, "groups": 8192, "alone": 1}  # fmt: skip
@@ -96,7 +99,7 @@ class Operator:
     def name(self) -> str:
         """The name that is read back as this operator."""
         shape = f"k{self.kernel}_r{self.resolution}_i{self.in_channels}_o{self.out_channels}_s{self.stride}"
-        extra = f"_t{self.expansion}_n{self.shortcut}" if self.kind in ("inverted", "residual") else ""
+        extra = f"_t{self.expansion}_n{self.shortcut}" if self.kind in BLOCKS else ""
         extra += f"_g{self.groups}" if self.kind == "grouped" else ""
         extra += ("_b1" if self.side_by_side else "") + ("_a1" if self.alone else "")
         return f"{self.kind}_{shape}{extra}_x{self.copies}"
@@ -192,7 +195,7 @@ def check(operator: Operator) -> None:
         raise UsageError(f"operator {name!r}: channels that change go there and back, so the copies must be even.")
     if operator.shortcut and (changes or operator.stride > 1):
         raise UsageError(f"operator {name!r}: a shortcut needs stride 1 and as many channels out as in.")
-    if operator.kind == "residual" and operator.in_channels % operator.expansion:
+    if operator.kind.startswith("residual") and operator.in_channels % operator.expansion:
         raise UsageError(f"operator {name!r}: {operator.in_channels} channels do not divide by {operator.expansion}.")
 
 
@@ -225,7 +228,8 @@ def cost(operator: Operator) -> Cost:
 
 
 def _cost_one_way(op: Operator, m: int, n: int) -> Cost:
-    return _FORMULAS[op.kind.partition("-")[0]](op, m, n)
+    formula = _FORMULAS.get(op.kind) or _FORMULAS[op.kind.partition("-")[0]]  # an activation costs nothing by convention
+    return formula(op, m, n)
 
 
 def _convolution(op: Operator, m: int, n: int, kernel: int, groups: int = 1, stride: int = 1, resolution: int = 0) -> Cost:
@@ -253,7 +257,8 @@ def _inverted(op: Operator, m: int, n: int) -> Cost:
 
 def _residual(op: Operator, m: int, n: int) -> Cost:
     hidden = m // op.expansion
-    inner = _convolution(op, hidden, hidden, op.kernel, stride=op.stride)
+    groups = hidden if op.kind == "residual-depthwise" else 1
+    inner = _convolution(op, hidden, hidden, op.kernel, groups=groups, stride=op.stride)
     return _convolution(op, m, hidden, 1) + inner + _convolution(op, hidden, n, 1, resolution=op.out_resolution)
 
 
@@ -266,4 +271,5 @@ _FORMULAS: Mapping[str, Callable[[Operator, int, int], Cost]] = {
     "linear": _linear,
     "inverted": _inverted,
     "residual": _residual,
+    "residual-depthwise": _residual,
 }

@@ -108,12 +108,14 @@ def _inverted(m: int, n: int, kernel: int, stride: int, expansion: int, shortcut
     return block
 
 
-def _residual(m: int, n: int, kernel: int, stride: int, expansion: int, shortcut: bool) -> nn.Module:
-    hidden = m // expansion
-    layers = nn.Sequential(
-        conv_bn(m, hidden, 1), conv_bn(hidden, hidden, kernel, stride=stride), conv_bn(hidden, n, 1, relu6=False)
-    )
-    return WithShortcut(layers) if shortcut else layers
+def _residual(grouped: bool) -> Builder:
+    def build(m: int, n: int, kernel: int, stride: int, expansion: int, shortcut: bool) -> nn.Module:
+        hidden = m // expansion
+        inner = conv_bn(hidden, hidden, kernel, stride=stride, groups=hidden if grouped else 1)
+        layers = nn.Sequential(conv_bn(m, hidden, 1), inner, conv_bn(hidden, n, 1, relu6=False))
+        return WithShortcut(layers) if shortcut else layers
+
+    return build
 
 
 Builder = Callable[[int, int, int, int, int, bool], nn.Module]
@@ -127,7 +129,8 @@ BUILDERS: Mapping[str, Builder] = {
     "grouped": _grouped,
     "linear": _linear,
     "inverted": _inverted,
-    "residual": _residual,
+    "residual": _residual(grouped=False),
+    "residual-depthwise": _residual(grouped=True),
     "pointwise-none": _convolution(None, kernel_of=1),
     "pointwise-relu": _convolution(nn.ReLU, kernel_of=1),
     "pointwise-hardswish": _convolution(nn.Hardswish, kernel_of=1),
