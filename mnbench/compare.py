@@ -28,8 +28,8 @@ DEFAULT_BUDGET_S = 90.0
 MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
 SHAPE_TO_TARGET = (2, 150.0)
-"""Rounds per launch, to begin with, and milliseconds per round when a target decides: short, because launches differ by more than
-rounds do; two, so that both variances can be told apart."""
+"""Rounds per launch, to begin with, and milliseconds per round when a target decides: short, because launches differ by
+more than rounds do; two, so that both variances can be told apart."""
 MOST_IMAGES = 1024
 """In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
 LAUNCHES_AIMED_AT = 12
