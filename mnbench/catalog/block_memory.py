@@ -50,8 +50,8 @@ def bound_bytes(block: Operator, element_bytes: int = 4) -> int:
     """Return the paper's bound: input and output whole, and one channel of each tensor between them.
 
     Section 5.1 gives |s²k| + |s'²k'| + O(max(s², s'²)) for a block whose inside treats each channel by itself; here the last
-    term is the maps of one channel. A standard convolution inside mixes the channels: then the smaller of the two tensors beside
-    it must be whole, and one channel of the other. Where that is more than writing every tensor takes, nothing is gained.
+    term is the maps of one channel. A standard convolution inside mixes the channels: then the smaller of the two tensors next
+    to it must be whole, and one channel of the other. Where that is more than writing every tensor takes, nothing is gained.
     """
     sizes = tensors(block)
     maps = [block.resolution**2, block.out_resolution**2][-(len(sizes) - 2) :]

@@ -58,7 +58,7 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
         ),
         tables=(
             Table(name="equal-cost", kind=rows.EqualCostRow, rows=[rows.equal_cost_row(cell, level) for cell in equal],
-                  caption="Residual over inverted blocks (channels in-inside-out) of equal multiply-adds, or of equal weights."),
+                  caption="Residual over inverted blocks (channels in-inside-out) of equal multiply-adds or equal weights."),
             Table(name="expansion", kind=rows.ExpansionRow, rows=[rows.expansion_row(cell, level) for cell in swept],
                   caption="One inverted block by its expansion t; `first` is the smallest t above 1."),
             Table(name="shortcut", kind=rows.ShortcutRow, rows=[rows.shortcut_row(cell, level) for cell in shortcuts],

@@ -51,10 +51,10 @@ ACTIVATIONS = (
     Activation(name="ReLU6, as after batch normalisation", clip=manifold.CLIP),
     Activation(name="ReLU6, coordinates six times as large", clip=manifold.CLIP, scale=6.0),
 )
-"""After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6. At a root mean square of 6 about
-a sixth of them is, which is far from a trained network: shown to tell what the clip does, not judged."""
+"""After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6. At a root mean square of 6
+about a sixth of them is, which is far from a trained network: shown to tell what the clip does, not judged."""
 LOST, KEPT = 0.05, 0.02
-"""From which share of undetermined points on information is called lost, and up to which it survives."""
+"""From which share of collapsed points on information is called lost, and up to which share of undetermined ones it survives."""
 CHEAP = 1.05
 """An activation that adds less than this to its layer costs next to nothing."""
 
@@ -177,17 +177,15 @@ def survival(level: float, seed: int, embeddings: int = EMBEDDINGS) -> list[Surv
 
 
 def lost_finding(survivals: Sequence[Survival]) -> Finding:
-    """Judge whether information is lost in few dimensions."""
+    """Judge whether points collapse in few dimensions."""
     mine = [one for one in survivals if one.dimension in LOW]
-    judged = [within(one.undetermined, LOST, 1.0) for one in mine if one.activation.scale == 1.0]
+    judged = [within(one.collapsed, LOST, 1.0) for one in mine if one.activation.scale == 1.0]
     return Finding(
         claim="For n = 2 and 3 information is lost where certain points of the manifold collapse into each other.",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
-        measured=f"more than {LOST:.0%} of the points cannot be told from their output: {tally(judged)}. "
-        + _shares(mine)
-        + " Points that share their whole output with another one: "
-        + ", ".join(f"{one.collapsed.value:.0%} (n = {one.dimension})" for one in mine if one.activation is RELU)
-        + " with ReLU, all of them at the origin.",
+        measured=f"more than {LOST:.0%} of the points share their whole output with another: {tally(judged)}. "
+        f"{_shares(mine, 'collapsed')} Points that cannot be told from their output, if only because one coordinate is left for "
+        f"two: {_shares(mine, 'undetermined')}",
         figures=_figures(mine, collapsed=True),
         verdict=combine(judged),
         limits=SPIRAL_LIMITS,
@@ -201,7 +199,7 @@ def survives_finding(survivals: Sequence[Survival]) -> Finding:
     return Finding(
         claim="For n = 15 to 30 information survives, in a transformation that is highly non-convex.",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
-        measured=f"at most {KEPT:.0%} of the points cannot be told from their output: {tally(judged)}. {_shares(mine)} What "
+        measured=f"at most {KEPT:.0%} of the points cannot be told from their output: {tally(judged)}. {_shares(mine, 'undetermined')} What "
         "the pseudo-inverse gives back is nevertheless off by "
         + ", ".join(f"{one.error.value:.0%} (n = {one.dimension})" for one in mine if one.activation is RELU)
         + " with ReLU: to undo a rectifier takes more than a linear map.",
@@ -275,12 +273,12 @@ def cost_finding(
 ) -> Finding:
     """Judge whether some activations cost next to nothing."""
     cells = [one for one in costs if one.operator.kind in kinds]
-    strict = family_level(slopes.level, len(cells))
-    judged = [within(ratio_of(one.over_linear, strict), 0.0, CHEAP) for one in cells]
-    figures = []
+    strict = family_level(slopes.level, len(backends) * len(kinds))
+    judged, figures = [], []
     for backend in backends:
         for kind in kinds:
             mine = [one.over_linear for one in cells if (one.backend, one.operator.kind) == (backend, kind)]
+            judged.append(within(ratio_of(mean_logs(mine), strict), 0.0, CHEAP))
             estimate = ratio_of(mean_logs(mine), slopes.level)
             label = f"{backend}: {ACTIVATION_OF_KIND[kind]} over linear, mean of {len(mine)} shapes"
             figures += [] if estimate is None else [Figure(label=label, unit="x", estimate=estimate)]
@@ -297,7 +295,7 @@ def cost_finding(
         + "".join(f" Refused: {reason}." for reason in merged),
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="The activation stands behind a convolution of as many channels in as out. Behind a block's projection, "
+        limits="Judged by the mean over the shapes; each of them is in the table. The activation stands behind a convolution of as many channels in as out. Behind a block's projection, "
         f"which has six times as many channels in, the same activation is a smaller share. {limits_of(slopes)}",
     )
 
@@ -319,8 +317,8 @@ def compiled_sentence(cells: Sequence[Cost], layers: Mapping[tuple[Operator, str
     return f"In the compiled graphs {'; '.join(told)}." if told else "No compiled graph was looked at."
 
 
-def _shares(survivals: Sequence[Survival]) -> str:
-    parts = [f"{one.activation.name}, n = {one.dimension}: {one.undetermined.value:.2%}" for one in survivals]
+def _shares(survivals: Sequence[Survival], what: str) -> str:
+    parts = [f"{one.activation.name}, n = {one.dimension}: {getattr(one, what).value:.1%}" for one in survivals]
     return "; ".join(parts) + "."
 
 

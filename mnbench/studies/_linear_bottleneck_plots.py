@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def spirals(activations: Sequence[Activation], seed: int) -> Figure:
         caption=(
             (
                 "After Figure 1 of the MobileNetV2 paper. The colour runs along the spiral, from dark inside to light outside. "
-                "Red crosses: points that cannot be told from their output, because fewer than two coordinates are above 0 and "
+                "Crosses: points that cannot be told from their output, because fewer than two coordinates are above 0 and "
                 f"below the clip. One random matrix for each n, the first of seed {seed}; axes of a panel have one scale."
             ),
         ),
@@ -45,12 +46,12 @@ def spirals(activations: Sequence[Activation], seed: int) -> Figure:
         axes_height_in=2.0 * len(activations) + 0.35 * (len(activations) - 1),
         head_in=0.3,
     )
-    layout = canvas.lay_out(page, left_in=0.25, right_in=0.15, axis_in=0.25)
+    layout = canvas.lay_out(page, left_in=0.6, right_in=0.15, axis_in=0.25)
     curve = manifold.spiral()
     for row, activation in enumerate(activations):
         axes = layout.axes(row, 0, len(activations), 1 + len(DRAWN), gap_in=0.3)
         _curve(axes, curve, np.zeros(len(curve), dtype=bool), "input")
-        axes.set_ylabel(activation.name.replace(", ", ",\n"), fontsize=8)
+        axes.set_ylabel("\n".join(textwrap.wrap(activation.name, 20)), fontsize=8)
         for column, dimension in enumerate(DRAWN, start=1):
             y, back = manifold.passed(curve, manifold.embeddings(dimension, 1, seed), activation)
             lost = manifold.told_coordinates(y, activation)[0] < 2
@@ -134,8 +135,10 @@ def costs(cells: Sequence[Cost], backends: Sequence[str], names: Mapping[str, st
         head_in=0.25,
     )
     layout = canvas.lay_out(page, left_in=0.75, right_in=0.2, axis_in=0.65)
+    panels = []
     for place, backend in enumerate(backends or ["nothing was measured"]):
         axes = layout.axes(0, place, 1, max(1, len(backends)))
+        panels.append(axes)
         mine = [one for one in cells if one.backend == backend]
         groups = {(one.operator.resolution, one.operator.in_channels): _named(one, mine) for one in mine}
         bars = {
@@ -150,7 +153,9 @@ def costs(cells: Sequence[Cost], backends: Sequence[str], names: Mapping[str, st
         axes.axhline(1.0, color=canvas.GREY, linestyle="--", linewidth=1.0)
         axes.set_title(backend, fontsize=9, loc="left")
         axes.set_ylabel("latency over linear (x)", fontsize=9)
-        axes.margins(y=0.12)
+    top = max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:  # one scale, so that runtimes can be compared by eye
+        axes.set_ylim(0, 1.05 * top)
     return layout.figure
 
 

@@ -116,12 +116,12 @@ def within(estimate: Estimate | None, low: float, high: float) -> bool | None:
 def combine(judgements: Sequence[bool | None]) -> Holds:
     """Return the verdict on a claim about every cell.
 
-    Refuted when some cells contradict it and none agrees, held in part when both occur. A cell that is not decided leaves open
-    whether it holds everywhere, but takes nothing from a contradiction.
+    It holds in part when some cells agree and others contradict it. When none agrees, it is refuted by half of the cells at
+    least: the others may be the part in which it holds. A cell that is not decided leaves open whether it holds everywhere.
     """
     if True in judgements and False in judgements:
         return Holds.PARTLY
-    if False in judgements:
+    if 2 * judgements.count(False) >= len(judgements) > 0:
         return Holds.NO
     return Holds.YES if judgements and None not in judgements else Holds.UNDECIDED
 

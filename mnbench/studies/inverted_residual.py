@@ -32,7 +32,7 @@ SWEPT = ((56, 24), (14, 64))
 QUICK_SHAPES, QUICK_STRIDED = ((56, 24), (14, 64)), ((14, 96, 160),)
 EXPANSIONS, QUICK_EXPANSIONS = tuple(range(1, 11)), (1, 2, 6, 10)
 COPIES = (2, 8)
-BUDGET_S = 150.0
+BUDGET_S = 140.0
 
 
 def plan(options: StudyOptions) -> Plan:

@@ -142,6 +142,7 @@ def test_a_cell_is_decided_only_when_its_whole_interval_is_on_one_side():
     [
         ([True, True], Holds.YES),
         ([False, None], Holds.NO),
+        ([False, None, None], Holds.UNDECIDED),
         ([True, False, None], Holds.PARTLY),
         ([True, None], Holds.UNDECIDED),
         ([], Holds.UNDECIDED),
