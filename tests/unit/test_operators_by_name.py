@@ -43,6 +43,7 @@ def test_a_name_is_read_back_as_the_operator_that_it_was_made_from(operator):
         ("pointwise_k1_r14_i16_o32_s1_x3", "the copies must be even"),
         ("grouped_k3_r14_i16_o16_s1_g3_x1", "16 channels in and 16 out do not both divide by 3 groups"),
         ("grouped_k3_r14_i16_o24_s1_g16_x2", "16 channels in and 24 out do not both divide by 16 groups"),
+        ("grouped_k3_r14_i16_o24_s1_g12_x2", "16 channels in and 24 out do not both divide by 12 groups"),
         ("grouped_k3_r14_i16_o16_s1_g0_x1", "groups must be between 1 and 8192, not 0"),
         ("standard_k3_r14_i16_o16_s1_g2_x1", "groups belong to the kind 'grouped'"),
         ("residual_k3_r14_i16_o16_s1_t3_n0_x1", "16 channels do not divide by 3"),
