@@ -18,12 +18,15 @@ from mnbench.stats.ordering import Order, decide_all
 from mnbench.stats.slopes import ratio
 from mnbench.studies import Study, _measured
 from mnbench.studies import _threads_batch_view as view
-from mnbench.studies._planning import sweep_plan, usable_memory_bytes
+from mnbench.studies._planning import SWEEP_SETTLE, sweep_plan, usable_memory_bytes
 from mnbench.studies._threads_batch_view import NETWORKS, V1, V2, RankingRow, ScalingRow
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table
 
-BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 8, 32)
-"""A batch of 64 takes a sweep of all cases from 15 to 30 s: in a quick study it would leave two launches, and no interval."""
+BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 4, 16)
+"""A sweep with batches of 64 takes a minute: in a quick study it would leave one launch, and no interval."""
+SETTLE = replace(SWEEP_SETTLE, max_ms=4000.0)
+"""Four inferences are the fewest that can settle. At 0.6 s each they outlast a sweep's usual 400 ms, after which every second
+round was marked as not settled, and repeated twice."""
 ROUGHLY = 1.1
 """A figure within 10 % of what multiply-adds say counts as following them."""
 
@@ -44,7 +47,7 @@ def plan(options: StudyOptions) -> Plan:
         for threads, batch in sorted(conditions)
         for model in NETWORKS
     ]
-    planned = sweep_plan(cases, options, budget_s=330.0, baseline=V1, launches=12)
+    planned = sweep_plan(cases, options, budget_s=400.0, baseline=V1, settle=SETTLE, launches=12)
     return replace(planned, least_inferences=1)  # one inference of a large batch is a mean over its images already
 
 
