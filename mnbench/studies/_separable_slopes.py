@@ -87,8 +87,8 @@ class Times:
         found: dict[Key, dict[int, LaunchLogs]] = {}
         for case in self._run.plan.cases:
             operator = parse(case.model)
-            if operator is not None and not operator.alone:
-                key = Key(operator=replace(operator, copies=1), backend=case.backend, batch=case.batch)
+            if operator is not None and (not operator.alone or operator.kind == "linear"):
+                key = Key(operator=replace(operator, copies=1, alone=0), backend=case.backend, batch=case.batch)
                 found.setdefault(key, {})[operator.copies] = self.logs.get(case, {})
         return {key: _line_of(by_copies) for key, by_copies in found.items() if len(by_copies) > 1}
 
