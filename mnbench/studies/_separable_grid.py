@@ -17,9 +17,10 @@ MOST_MADDS = 2_000_000_000
 """Of one copy, all images: beyond it a copy takes as long as a round, and shows nothing that smaller ones do not."""
 MOST_WEIGHTS_MIB = 40
 LINE_WEIGHT_BYTES = 10 << 20
-"""Weights of the longest chain of a line, where that can be met. The last-level cache is shared with others of the host: a fully
-connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, launch by launch, in chains of 16 MB (AMD EPYC, 32
-MB): such a slope tells what the others left, not what the operator takes."""
+"""Weights of the longest chain of a line, where that can be met. Others on the host share the last-level cache: a fully
+connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, launch by launch, in chains of 16 MB (AMD EPYC,
+32 MB). Such a slope tells what the others left, not what the operator takes.
+"""
 MADDS_PER_NS, BYTES_PER_NS, NS_PER_LAYER = 50.0, 20.0, 1_000.0
 """What one core does, roughly: only to choose how many copies are worth timing."""
 

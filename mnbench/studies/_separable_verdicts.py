@@ -66,7 +66,7 @@ def median_over(by_cell: Iterable[ByLaunch], level: float) -> Estimate | None:
     """Return exp of the median over cells, with its interval over launches; None below three launches.
 
     `by_cell` holds a logarithm by launch for each cell. Where a launch lacks a cell, the cell's mean stands in, so that every
-    median is over the same cells, and the interval is widened for it; a launch that lacks more than half of them does not count.
+    median is over the same cells, and the interval is widened for it; a launch that lacks over half of them does not count.
     """
     cells = [logs for logs in by_cell if logs]
     launches = sorted({launch for logs in cells for launch in logs})
