@@ -246,6 +246,18 @@ def test_chains_are_kept_short_where_their_weights_would_leave_the_cache():
     assert found.time(Key(operator=fully_connected, backend="ort")).refused == ""
 
 
+def test_a_chain_that_leaves_the_cache_is_no_part_of_a_line_that_shorter_ones_make():
+    heavy = V1_LAYERS[-2][0]  # 4 MB a copy
+    longest = replace(heavy, copies=4).name
+    run = made_up()
+    case = replace(run.plan.cases[0], model=longest)
+    launches = [a_launch(case, launch, a_round([int(10 * 4 * time_of(heavy))] * 3)) for launch in range(LAUNCHES)]
+    run = replace(run, plan=replace(run.plan, cases=(*run.plan.cases, case)), samples=(*run.samples, *launches))
+    found = Times(run)
+    assert sorted(found.chains[Key(operator=heavy, backend=case.backend)]) == [1, 2]
+    assert found.time(Key(operator=heavy, backend=case.backend)).estimate.value == pytest.approx(time_of(heavy), rel=0.04)
+
+
 def test_the_plan_can_be_made_for_one_backend():
     options = StudyOptions(backends=("ort",), quick=True)
     plan = separable.plan(options)
