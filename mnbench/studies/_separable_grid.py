@@ -16,10 +16,11 @@ NETWORK = "mobilenet_v1_1.0_224"
 MOST_MADDS = 2_000_000_000
 """Of one copy, all images: beyond it a copy takes as long as a round, and shows nothing that smaller ones do not."""
 MOST_WEIGHTS_MIB = 40
-LINE_WEIGHT_BYTES = 20 << 20
-"""Weights of the longest chain of a line, if they are not larger from the second copy on. MobileNetV1's are 17 MB: with more,
-a chain would fetch them from further away than the network does."""
-HEAVY_COPY_BYTES = 8 << 20
+LINE_WEIGHT_BYTES = 10 << 20
+"""Weights of the longest chain of a line, where that can be met. Others on the host share the last-level cache: a fully
+connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, launch by launch, in chains of 16 MB (AMD EPYC,
+32 MB). Such a slope tells what the others left, not what the operator takes.
+"""
 MADDS_PER_NS, BYTES_PER_NS, NS_PER_LAYER = 50.0, 20.0, 1_000.0
 """What one core does, roughly: only to choose how many copies are worth timing."""
 
@@ -217,15 +218,17 @@ def copies_of(operator: Operator, batch: int, *, checked: bool = False) -> tuple
 
     `checked` adds one between: the slopes on both sides of it tell whether the line is straight.
     """
+    if operator.kind == "linear":
+        return (2,)  # and the graph alone: it has no layout to convert, so that it is a chain of one
     each = cost(operator)
-    weight_bytes = 4 * each.params
     expected_ns = max(batch * each.madds / MADDS_PER_NS, each.bytes(batch=batch) / BYTES_PER_NS)
     there_and_back = operator.stride == 1 and operator.in_channels != operator.out_channels
-    if weight_bytes > HEAVY_COPY_BYTES or expected_ns > 3e6:
+    longest = LINE_WEIGHT_BYTES // (4 * each.params)
+    if expected_ns > 3e6 or longest < 4:
         return (2, 4) if there_and_back else (1, 2)
-    if expected_ns > 1e6 or 8 * weight_bytes > LINE_WEIGHT_BYTES:
-        return (2, 4, 6) if checked and 6 * weight_bytes <= LINE_WEIGHT_BYTES else (2, 4)
-    if expected_ns > 20e3:
+    if expected_ns > 1e6 or longest < 8:
+        return (2, 4, 6) if checked and longest >= 6 else (2, 4)
+    if expected_ns > 20e3 or longest < 16:
         return (2, 4, 8) if checked else (2, 8)
     return (4, 8, 16) if checked else (4, 16)
 

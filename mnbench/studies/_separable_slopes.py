@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mnbench.catalog.operators import Operator, parse
+from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Case, Estimate, Run, Samples
 from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines
-from mnbench.studies._separable_grid import NETWORK, single_of, tail_of
+from mnbench.studies._separable_grid import LINE_WEIGHT_BYTES, NETWORK, single_of, tail_of
 
 SLOWER_PCT = 10.0
 """A launch of a graph that is slower than its fastest by more than this was not alone on its core."""
@@ -87,10 +87,10 @@ class Times:
         found: dict[Key, dict[int, LaunchLogs]] = {}
         for case in self._run.plan.cases:
             operator = parse(case.model)
-            if operator is not None and not operator.alone:
-                key = Key(operator=replace(operator, copies=1), backend=case.backend, batch=case.batch)
+            if operator is not None and (not operator.alone or operator.kind == "linear"):
+                key = Key(operator=replace(operator, copies=1, alone=0), backend=case.backend, batch=case.batch)
                 found.setdefault(key, {})[operator.copies] = self.logs.get(case, {})
-        return {key: _line_of(by_copies) for key, by_copies in found.items() if len(by_copies) > 1}
+        return {key: _line_of(key.operator, by_copies) for key, by_copies in found.items() if len(by_copies) > 1}
 
     def lines(self) -> Iterable[Key]:
         """Return every line of the plan, without those that only tell what stands behind copies side by side."""
@@ -181,11 +181,17 @@ def over(numerator: LaunchLogs, denominator: LaunchLogs) -> dict[int, float]:
     return {launch: numerator[launch] - denominator[launch] for launch in sorted(numerator.keys() & denominator.keys())}
 
 
-def _line_of(by_copies: Mapping[int, LaunchLogs]) -> dict[int, LaunchLogs]:
-    """Return the copies that make the line. A single copy is a point of it only where there are no two longer chains: the
-    edges of its graph may be another conversion than those of a chain."""
-    chains = {copies: logs for copies, logs in by_copies.items() if copies > 1}
-    return chains if len(chains) > 1 else dict(by_copies)
+def _line_of(operator: Operator, by_copies: Mapping[int, LaunchLogs]) -> dict[int, LaunchLogs]:
+    """Return the copies that make the line.
+
+    Chains whose weights would leave the cache are no part of it where shorter ones make a line. A single copy is a point of it
+    only where there are no two longer chains: the edges of its graph may be another conversion than those of a chain.
+    """
+    most = LINE_WEIGHT_BYTES // (4 * cost(operator).params)
+    near = {copies: logs for copies, logs in by_copies.items() if copies <= most}
+    points = near if len(near) > 1 else dict(by_copies)
+    chains = {copies: logs for copies, logs in points.items() if copies > 1}
+    return chains if len(chains) > 1 else points
 
 
 def _slopes(fitted: Mapping[int, Line]) -> dict[int, float]:

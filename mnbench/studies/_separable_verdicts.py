@@ -13,7 +13,7 @@ from mnbench.study_records import Holds
 WITHIN = 0.10
 """How far a figure may be from what is claimed."""
 MOST_MISSING = 0.5
-"""Share of the cells from which on a launch that lacks them does not count for a median over cells."""
+"""Share of the cells that a launch may lack and still count for a median over cells."""
 MEDIAN_METHOD = "median over shapes in each launch, geometric mean over launches, Student t on logs"
 ByLaunch = Mapping[int, float]
 """A logarithm by launch."""
@@ -66,11 +66,11 @@ def median_over(by_cell: Iterable[ByLaunch], level: float) -> Estimate | None:
     """Return exp of the median over cells, with its interval over launches; None below three launches.
 
     `by_cell` holds a logarithm by launch for each cell. Where a launch lacks a cell, the cell's mean stands in, so that every
-    median is over the same cells, and the interval is widened for it; a launch that lacks half of them does not count.
+    median is over the same cells, and the interval is widened for it; a launch that lacks over half of them does not count.
     """
     cells = [logs for logs in by_cell if logs]
     launches = sorted({launch for logs in cells for launch in logs})
-    counting = [launch for launch in launches if sum(launch in logs for logs in cells) > MOST_MISSING * len(cells)]
+    counting = [launch for launch in launches if sum(launch in logs for logs in cells) >= (1 - MOST_MISSING) * len(cells)]
     means = [statistics.fmean(logs.values()) for logs in cells]
     medians = [
         statistics.median(logs.get(launch, mean) for logs, mean in zip(cells, means, strict=True)) for launch in counting

@@ -52,7 +52,7 @@ def latency_ns(case, network_factor):
         return network_factor * (layers + TAIL_NS)
     operator = parse(case.model)
     if operator == single_of(replace(operator, copies=1)) and operator.copies == 1:
-        return SINGLE_EDGE_NS * bool(operator.alone) + EDGE_NS + time_of(operator)
+        return SINGLE_EDGE_NS * (operator.alone and operator.kind != "linear") + EDGE_NS + time_of(operator)
     tail = TAIL_NS if operator.stride > 1 or operator.side_by_side else 0.0
     return EDGE_NS + operator.copies * (case.batch * time_of(operator) + tail)
 
@@ -232,6 +232,30 @@ def test_the_grid_is_what_the_study_promises():
     planned = plan_cases(BACKENDS, quick=False, memory_bytes=1 << 40, skipped=[])
     assert 1_100 <= len(planned) <= 1_400
     assert len(planned) == len(set(planned))
+
+
+def test_chains_are_kept_short_where_their_weights_would_leave_the_cache():
+    for operator, _ in V1_LAYERS:  # 10 MiB, or as few copies as make a line
+        copies = max(copies_of(operator, 1))
+        assert copies <= 2 or 4 * cost(operator).params * copies <= 10 << 20, operator
+    fully_connected = V1_LAYERS[-1][0]
+    alone = single_of(fully_connected)
+    found = Times(made_up())
+    assert sorted(found.chains[Key(operator=fully_connected, backend="ort")]) == [1, 2]
+    assert alone.alone == 1
+    assert found.time(Key(operator=fully_connected, backend="ort")).refused == ""
+
+
+def test_a_chain_that_leaves_the_cache_is_no_part_of_a_line_that_shorter_ones_make():
+    heavy = V1_LAYERS[-2][0]  # 4 MB a copy
+    longest = replace(heavy, copies=4).name
+    run = made_up()
+    case = replace(run.plan.cases[0], model=longest)
+    launches = [a_launch(case, launch, a_round([int(10 * 4 * time_of(heavy))] * 3)) for launch in range(LAUNCHES)]
+    run = replace(run, plan=replace(run.plan, cases=(*run.plan.cases, case)), samples=(*run.samples, *launches))
+    found = Times(run)
+    assert sorted(found.chains[Key(operator=heavy, backend=case.backend)]) == [1, 2]
+    assert found.time(Key(operator=heavy, backend=case.backend)).estimate.value == pytest.approx(time_of(heavy), rel=0.04)
 
 
 def test_the_plan_can_be_made_for_one_backend():
