@@ -30,10 +30,10 @@ def card(name: str) -> ModelCard:
     """
     if (found := _cards().get(name)) is not None:
         return found
+    if (probe := probes.parse(name)) is not None:  # before the operators, whose names look alike
+        return _card(probes.network_of(probe), Figures())
     if (operator := parse(name)) is not None:
         return _card(network_of(operator), Figures())
-    if (probe := probes.parse(name)) is not None:
-        return _card(probes.network_of(probe), Figures())
     raise UnknownNameError("model", name, names())
 
 

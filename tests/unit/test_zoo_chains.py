@@ -23,6 +23,7 @@ CHAINS = [
     "inverted_k3_r14_i16_o16_s1_t6_n1_x2",
     "inverted_k3_r14_i16_o24_s2_t6_n0_x2",
     "residual_k3_r14_i16_o16_s1_t4_n1_x2",
+    "residual-depthwise_k3_r14_i16_o16_s1_t4_n1_x2",
     "pointwise-none_k1_r14_i16_o16_s1_x2",
     "pointwise-relu_k1_r14_i16_o16_s1_x2",
     "pointwise-hardswish_k1_r14_i16_o16_s1_x2",
