@@ -8,17 +8,18 @@ of its own, nearly all of it layout conversion at the edges (docs/methodology.md
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mnbench.records import Estimate
 from mnbench.stats.analysis import LaunchLogs
-from mnbench.stats.intervals import arithmetic_mean, geometric_mean
+from mnbench.stats.intervals import FEWEST_LAUNCHES, arithmetic_mean, geometric_mean, t_quantile
 from mnbench.stats.paired import paired_ratio
 
 SLOPE_METHOD = "slope over copies in each launch, geometric mean over launches, Student t on logs"
+SUM_METHOD = "sum of means over launches, over a mean; errors added as squares, Student t after Satterthwaite, on logs"
 INTERCEPT_METHOD = "intercept over copies in each launch, mean over launches, Student t"
 
 
@@ -32,16 +33,22 @@ class Line:
     """Time of everything else: dispatch, the graph's edges."""
 
 
-def lines(logs_by_copies: Mapping[int, LaunchLogs]) -> dict[int, Line]:
+def lines(logs_by_copies: Mapping[int, LaunchLogs], *, partly: bool = False) -> dict[int, Line]:
     """Return the fitted line of each launch that has every number of copies; at least two numbers are needed.
+
+    With `partly`, two of them are enough: what is missing was left out for the machine's sake, not for what it says.
 
     `logs_by_copies` maps the number of copies to log(latency in ns) by launch. Least squares weighted by 1/latency², because
     the spread of a latency is a share of it.
     """
     if len(logs_by_copies) < 2:
         return {}
-    common = set.intersection(*(set(logs) for logs in logs_by_copies.values()))
-    return {launch: fit({k: math.exp(logs[launch]) for k, logs in logs_by_copies.items()}) for launch in sorted(common)}
+    found = {}
+    for launch in sorted(set().union(*logs_by_copies.values())):
+        latency_ns = {k: math.exp(logs[launch]) for k, logs in logs_by_copies.items() if launch in logs}
+        if len(latency_ns) == len(logs_by_copies) or (partly and len(latency_ns) >= 2):
+            found[launch] = fit(latency_ns)
+    return found
 
 
 def fit(latency_ns: Mapping[int, float]) -> Line:
@@ -72,6 +79,32 @@ def intercept(fitted: Mapping[int, Line], level: float) -> Estimate | None:
 def ratio(over: LaunchLogs, under: LaunchLogs, level: float) -> Estimate | None:
     """Return the ratio of two latencies paired by launch, from their logarithms; None below three common launches."""
     return paired_ratio([over[launch] - under[launch] for launch in sorted(over.keys() & under.keys())], level)
+
+
+def ratio_of_sum(parts: Sequence[Sequence[float]], whole: Sequence[float], level: float) -> Estimate | None:
+    """Return the sum of the means of `parts` over the mean of `whole`; None where one has fewer than three values.
+
+    Each part is a list of one figure by launch; the launches need not be the same. The errors of the means are taken as
+    independent and added as squares, with degrees of freedom after Satterthwaite (1946). What drifts for all alike cancels in
+    the ratio and is counted here all the same, so the interval is rather too wide than too narrow.
+    """
+    if not parts or min(len(whole), *(len(part) for part in parts)) < FEWEST_LAUNCHES:
+        return None
+    total, mean = sum(float(np.mean(part)) for part in parts), float(np.mean(whole))
+    if total <= 0 or mean <= 0:
+        return None
+    # Variances of the logarithm of the ratio, each with the launches behind it.
+    errors = [(float(np.var(part, ddof=1)) / len(part) / total**2, len(part)) for part in parts]
+    errors.append((float(np.var(whole, ddof=1)) / len(whole) / mean**2, len(whole)))
+    variance = sum(error for error, _ in errors)
+    if variance == 0.0:
+        reach = 0.0
+    else:
+        shares = [(error / variance, launches) for error, launches in errors]
+        degrees = 1 / sum(share**2 / (launches - 1) for share, launches in shares)
+        reach = t_quantile(level, degrees) * math.sqrt(variance)
+    value = total / mean
+    return Estimate(value=value, low=value * math.exp(-reach), high=value * math.exp(reach), level=level, method=SUM_METHOD)
 
 
 def sum_logs(parts: list[LaunchLogs]) -> LaunchLogs:

@@ -13,7 +13,7 @@ from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.studies._separable_grid import TABLE_3, Cell
 from mnbench.studies._separable_layers import proof
 from mnbench.studies._separable_rows import OperatorRow, refused_counts
-from mnbench.studies._separable_slopes import SLOWER_PCT, Key, Times, over, scaled
+from mnbench.studies._separable_slopes import STRAY_PCT, Key, Times, over, scaled
 from mnbench.studies._separable_speedups import (
     parts_logs,
     planned_cells,
@@ -58,7 +58,7 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
         figures=tuple(figures),
         verdict=judge_shares(medians),
         limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}). {out} of {of} launches of a graph are "
-        f"left out: over {SLOWER_PCT:g} % longer than in its fastest launch, because others were at work on the same core.",
+        f"left out: over {STRAY_PCT:g} % longer or shorter than in its median launch: others were at work on the same core.",
     )
 
 
@@ -108,7 +108,6 @@ def proof_finding(found: Times) -> Finding:
         figures += [Figure(label=f"{one.backend}: {name}", unit=unit, estimate=e) for name, unit, e in rows if e is not None]
         said.append(f"in {one.backend} {_x(one.slopes)} of its latency by slopes, {_x(one.singles)} by graphs of one operator")
     missing = [f"{one.backend}: no time for {', '.join(one.missing)}" for one in proofs if one.missing]
-    filled = ", ".join(f"{one.filled_pct:.0f} % in {one.backend}" for one in proofs)
     return Finding(
         claim="MobileNetV1 is the sum of the layers of its Table 1: timed one by one, they add up to its time within 10 %.",
         source=cite(PAPER, "Table 1"),
@@ -118,7 +117,7 @@ def proof_finding(found: Times) -> Finding:
         limits="A slope has neither the call nor the conversion of input and output in it, which the network has once. Where "
         "channels change, a pointwise layer's time is the mean of both ways. The fully connected layer has a ReLU behind it. "
         "The global pool is what stands behind copies side by side; it has no graph of its own, and enters both sums as that."
-        f" A launch that lacks a layer has its mean instead: {filled} of the time."
+        " Each layer counts with the mean over its own launches, and their errors are added as squares."
         + (f" Undecided: {'; '.join(missing)}." if missing else ""),
     )
 

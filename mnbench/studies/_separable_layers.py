@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,15 +10,12 @@ from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
-from mnbench.stats.slopes import ratio
+from mnbench.stats.slopes import ratio, ratio_of_sum
 from mnbench.studies._separable_grid import POOL, V1_LAYERS
 from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
 from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, scaled
-from mnbench.studies._separable_verdicts import widened
 
 POOL_NAME = "global pool 7x7, 1024"
-MOST_FILLED_PCT = 25.0
-"""Beyond it, too much of a sum would be means, and its interval too narrow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +47,12 @@ class Proof:
 
     backend: str
     slopes: Estimate | None
-    """Sum of slopes over the network's latency of the same launch. A layer that a launch lacks counts with its mean."""
+    """Sum of the layers' slopes over the network's latency, each the mean over its own launches."""
     singles: Estimate | None
     """The same with graphs of one operator; the global pool, which has none, is that of the slopes."""
     missing: tuple[str, ...]
     """Layers without a time."""
     network_ms: Estimate | None
-    filled_pct: float
-    """Of the sums' time, what is means of layers that a launch lacks."""
 
 
 def layer_name(operator: Operator) -> str:
@@ -148,20 +142,11 @@ def proof(found: Times, backend: str) -> Proof:
     names = [*(layer_name(key.operator) for key, _ in keys), POOL_NAME]
     return Proof(
         backend=backend,
-        slopes=_summed(found, [*slopes, pool], network),
-        singles=_summed(found, [*singles, pool], network),
+        slopes=_over_network(found, [*slopes, pool], network),
+        singles=_over_network(found, [*singles, pool], network),
         missing=tuple(name for name, part in zip(names, [*slopes, pool], strict=True) if len(part) < FEWEST_LAUNCHES),
-        filled_pct=filled_pct([*slopes, pool], network),
         network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, LATENCY_METHOD),
     )
-
-
-def filled_pct(parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> float:
-    """Return how much of the sums over the network's launches are means of parts that a launch lacks, in per cent."""
-    means = [statistics.fmean(part.values()) if part else 0.0 for part in parts]
-    lacking = sum(mean for part, mean in zip(parts, means, strict=True) for launch in network if launch not in part)
-    everything = sum(means) * len(network)
-    return 100 * lacking / everything if everything > 0 else 100.0
 
 
 def in_ns(logs: LaunchLogs) -> dict[int, float]:
@@ -172,16 +157,6 @@ def times_of(repeats: int, part: Mapping[int, float]) -> dict[int, float]:
     return {launch: repeats * value for launch, value in part.items()}
 
 
-def _summed(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> Estimate | None:
-    """Return the sum of the parts (ns by launch) over the network, in each launch of the network.
-
-    None where a part has too few launches, or too many are filled in.
-    """
-    if any(len(part) < FEWEST_LAUNCHES for part in parts) or filled_pct(parts, network) > MOST_FILLED_PCT:
-        return None
-    means = [statistics.fmean(part.values()) for part in parts]
-    sums = {launch: sum(part.get(launch, mean) for part, mean in zip(parts, means, strict=True)) for launch in network}
-    if min(sums.values(), default=0.0) <= 0:
-        return None
-    logs = {launch: math.log(ns) for launch, ns in sums.items()}
-    return widened(ratio(logs, network, found.level), 1 - filled_pct(parts, network) / 100)
+def _over_network(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> Estimate | None:
+    """Return the sum of the parts (ns by launch) over the network; None where a part has too few launches."""
+    return ratio_of_sum([list(part.values()) for part in parts], list(in_ns(network).values()), found.level)

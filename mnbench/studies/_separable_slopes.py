@@ -4,13 +4,14 @@ A slope that noise outweighs is refused: one that is not positive in some launch
 
 A slope is a difference of latencies, so that what slows one round down weighs manyfold. On a shared host, work of others on the
 same core slows a tenth of all rounds by 10 to 80 %, and nothing that the kernel counts shows it. Therefore a launch in which a
-graph took over 10 % longer than in its fastest launch is left out of that graph's figures, here and for the network alike;
-undisturbed launches lie within 3 % of each other. How many were left out is counted, and said.
+graph's latency is over 10 % away from that of its median launch, in either direction, is left out of that graph's figures, here
+and for the network alike; undisturbed launches lie within 3 % of each other. How many were left out is counted, and said.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,8 +23,8 @@ from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines
 from mnbench.studies._separable_grid import LINE_WEIGHT_BYTES, NETWORK, single_of, tail_of
 
-SLOWER_PCT = 10.0
-"""A launch of a graph that is slower than its fastest by more than this was not alone on its core."""
+STRAY_PCT = 10.0
+"""A launch of a graph that is further from its median launch than this met something that the others did not."""
 WIDEST_PCT = 50.0
 """Half the width of the widest interval that is kept."""
 SINGLE_METHOD = "graph of one operator, geometric mean over launches of round medians, Student t on logs"
@@ -73,11 +74,11 @@ class Times:
 
     @cached_property
     def logs(self) -> Mapping[Case, LaunchLogs]:
-        """log(ns) by launch of each graph, without launches that were slowed down; none for one that was mostly disturbed."""
-        return {case: unslowed(logs) for case, logs in self._all_logs.items()}
+        """log(ns) by launch of each graph, without strays; none for one that was mostly disturbed."""
+        return {case: without_strays(logs) for case, logs in self._all_logs.items()}
 
     def left_out(self) -> tuple[int, int]:
-        """Return how many launches of a graph were left out as slowed down, and of how many."""
+        """Return how many launches of a graph were left out as strays, and of how many."""
         kept, everything = (sum(len(logs) for logs in found.values()) for found in (self.logs, self._all_logs))
         return everything - kept, everything
 
@@ -113,8 +114,14 @@ class Times:
         return {n: branched[n].slope_ns - chained[n].slope_ns for n in sorted(chained.keys() & branched.keys())}
 
     def single(self, key: Key) -> LaunchLogs:
-        """Return log(ns) by launch of the operator as a graph of its own; empty where it was not timed."""
-        return self.logs.get(Case(model=single_of(key.operator).name, backend=key.backend, batch=key.batch), {})
+        """Return log(ns) by launch of the operator as a graph of its own; empty where it was not timed.
+
+        No launch is left out: this is one latency and no difference, and what people measure has strays in it.
+        """
+        alone = replace(key.operator, copies=1, alone=1)  # another name of the same graph
+        names = (single_of(key.operator).name, alone.name)
+        found = (self._all_logs.get(Case(model=name, backend=key.backend, batch=key.batch), {}) for name in names)
+        return next((logs for logs in found if logs), {})
 
     def between(self, key: Key, fewer: int, more: int) -> LaunchLogs:
         """Return log(slope in ns) by launch between two numbers of copies, less the tail: on a straight line all are alike."""
@@ -127,7 +134,7 @@ class Times:
         return geometric_mean(list(logs.values()), self.level, method)
 
     def _lines(self, key: Key) -> dict[int, Line]:
-        return lines(self.chains.get(key, {}))
+        return lines(self.chains.get(key, {}), partly=True)
 
     def _less_tail(self, key: Key, slopes: Mapping[int, float]) -> dict[int, float]:
         """Return the slopes without what stands behind copies side by side: its mean, where a launch does not tell it."""
@@ -157,10 +164,12 @@ class Times:
         return Time(slopes_ns=slopes, logs=logs, estimate=estimate, intercept=rest)
 
 
-def unslowed(logs: LaunchLogs) -> LaunchLogs:
-    """Return the launches no more than `SLOWER_PCT` slower than the fastest."""
-    most = min(logs.values(), default=0.0) + math.log1p(SLOWER_PCT / 100)
-    return {launch: value for launch, value in logs.items() if value <= most}
+def without_strays(logs: LaunchLogs) -> LaunchLogs:
+    """Return the launches no more than `STRAY_PCT` slower or faster than the median one: the same rule on both sides."""
+    if not logs:
+        return {}
+    middle, most = statistics.median(logs.values()), math.log1p(STRAY_PCT / 100)
+    return {launch: value for launch, value in logs.items() if abs(value - middle) <= most}
 
 
 def plus(*parts: LaunchLogs) -> LaunchLogs:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from mnbench.stats import slopes
 
@@ -46,6 +46,14 @@ def test_a_launch_that_lacks_one_length_of_the_chain_is_left_out():
     assert set(slopes.lines(measured)) == {0, 2}
 
 
+def test_two_lengths_of_three_are_a_line_where_that_is_asked_for():
+    measured = chain(1000.0, 500.0)
+    del measured[8][1], measured[4][2], measured[2][2]
+    fitted = slopes.lines(measured, partly=True)
+    assert set(fitted) == {0, 1}
+    assert fitted[1].slope_ns == pytest.approx(1100.0)
+
+
 def test_one_length_gives_no_line():
     assert slopes.lines({2: logs([1.0, 2.0, 3.0])}) == {}
 
@@ -66,3 +74,27 @@ def test_a_sum_is_taken_within_each_launch_that_has_all_parts():
     total = slopes.sum_logs([logs([1.0, 2.0, 3.0]), {0: math.log(10.0), 2: math.log(30.0)}])
     assert {launch: math.exp(log) for launch, log in total.items()} == pytest.approx({0: 11.0, 2: 33.0})
     assert slopes.sum_logs([]) == {}
+
+
+def test_a_sum_of_means_over_a_mean_has_the_interval_of_welchs_test_when_there_is_one_part():
+    """Oracle: scipy's Welch test on logarithms, which small relative errors make the same."""
+    generator = np.random.default_rng(3)
+    part, whole = 100 * np.exp(generator.normal(0, 1e-3, 6)), 100 * np.exp(generator.normal(0, 3e-3, 9))
+    estimate = slopes.ratio_of_sum([list(part)], list(whole), 0.95)
+    expected = stats.ttest_ind(np.log(part), np.log(whole), equal_var=False).confidence_interval(0.95)
+    assert (math.log(estimate.low), math.log(estimate.high)) == pytest.approx((expected.low, expected.high), rel=1e-2, abs=2e-5)
+
+
+def test_a_sum_of_means_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(4)
+    held = 0
+    for _ in range(2000):
+        parts = [size * (1 + generator.normal(0, 0.04, 5)) for size in (50.0, 20.0, 20.0, 7.0, 3.0)]
+        estimate = slopes.ratio_of_sum([list(part) for part in parts], list(100 * (1 + generator.normal(0, 0.03, 8))), 0.95)
+        held += estimate.low <= 1.0 <= estimate.high
+    assert 0.93 <= held / 2000 <= 0.98
+
+
+def test_a_sum_that_lacks_launches_of_one_part_is_refused():
+    assert slopes.ratio_of_sum([[1.0, 1.0, 1.0], [2.0, 2.0]], [3.0] * 4, 0.95) is None
+    assert slopes.ratio_of_sum([], [3.0] * 4, 0.95) is None
