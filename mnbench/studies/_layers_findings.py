@@ -124,7 +124,7 @@ def _depthwise_time(judged: Sequence[Seen], seen: Sequence[Seen]) -> Finding:
         figures=tuple(figures),
         verdict=_negated(judge([above(one.times.get("depthwise"), one.counts["depthwise"][0])
                                 for one in judged if "depthwise" in one.counts])),
-        limits=f"Judged is whether their share of the time is no larger than that of multiply-adds. {_limits(seen, "depthwise")}",
+        limits=f"Judged is whether their share of the time is no larger than that of MAdds. {_limits(seen, 'depthwise')}",
     )  # fmt: skip
 
 
