@@ -47,7 +47,7 @@ class ProfileReply:
     whole_ns: float = 0.0
     """Mean time of an inference of the same launch, profiling and the call from Python included."""
     plain_ns: float = 0.0
-    """Mean time of an inference without profiling, in the same process just before."""
+    """Mean time of an inference without profiling, in the same process just before and just after."""
     inferences: int = 0
     cut_ns: float = 0.0
     effective: Mapping[str, str] = field(default_factory=dict)
@@ -134,31 +134,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _profiled(request: OpenRequest) -> ProfileReply:
-    """Time the case as it is, then profile it. Raises WorkerError as `open_session` and `check_affinity` do."""
+    """Time the case as it is, profile it, and time it again. Raises WorkerError as `open_session` and `check_affinity` do.
+
+    The plain inferences before and after stand for those at the profile's time: what drifts evenly cancels.
+    """
     reader = CounterReader(request.cpus)
     plain, _ = open_session(request)
     gc.collect()
     gc.freeze()
     gc.disable()
     measure_round(plain, WARM_UP, reader, 0)
-    plain_reply = measure_round(plain, KEPT, reader, 0)
-    plain.close()
+    rounds = [measure_round(plain, KEPT, reader, 0)]
     opened, told = open_session(request, profilers.get(request.case.backend))
     session = cast(ProfiledSession, opened)
     measure_round(session, WARM_UP, reader, 0)
     session.begin()
-    profiled_reply = measure_round(session, KEPT, reader, 0)
+    rounds.append(measure_round(session, KEPT, reader, 0))
+    nodes = session.nodes()
+    measure_round(plain, WARM_UP, reader, 0)
+    rounds.append(measure_round(plain, KEPT, reader, 0))
     check_affinity(request.cpus)
-    latencies_ns = (*profiled_reply.settle_ns, *profiled_reply.latencies_ns)
-    disturbed = [name for reply in (plain_reply, profiled_reply) for name in _disturbances(reply, request)]
+    before_ns, profiled_ns, after_ns = (statistics.fmean((*kept.settle_ns, *kept.latencies_ns)) for kept in rounds)
     return ProfileReply(
-        nodes=tuple(session.nodes()),
-        whole_ns=statistics.fmean(latencies_ns),
-        plain_ns=statistics.fmean((*plain_reply.settle_ns, *plain_reply.latencies_ns)),
-        inferences=len(latencies_ns),
+        nodes=tuple(nodes),
+        whole_ns=profiled_ns,
+        plain_ns=(before_ns + after_ns) / 2,
+        inferences=len(rounds[1].settle_ns) + len(rounds[1].latencies_ns),
         cut_ns=session.cut_ns,
         effective=told.effective,
-        disturbances=tuple(dict.fromkeys(disturbed)),
+        disturbances=tuple(dict.fromkeys(name for kept in rounds for name in _disturbances(kept, request))),
     )
 
 

@@ -168,7 +168,8 @@ def shares_less_profiling(parts: Sequence[Part], plain_ns: Sequence[float]) -> d
     """Return each kind's share, in per cent, if what the parts take beyond a plain inference were spread evenly over the nodes.
 
     Nodes cannot take longer together than the inference they are part of: what they take beyond it is the profiler's own work
-    inside them. It weighs on short nodes. Empty when the sum is not beyond the plain inference.
+    inside them. It weighs on short nodes. Empty when the sum is not beyond the plain inference, and where nodes of some type
+    are so short that it cannot be the same in each.
     """
     sums = sums_ns(parts)
     timed = [part for part in parts if any(ns > 0 for ns in part.node.ns)]
@@ -177,7 +178,9 @@ def shares_less_profiling(parts: Sequence[Part], plain_ns: Sequence[float]) -> d
     per_node = (sum(sums) - sum(plain_ns)) / sum(part.node.nodes for part in timed)
     shares: dict[str, float] = {}
     for part in timed:
-        own = max(0.0, sum(part.node.ns) - per_node * part.node.nodes)
+        own = sum(part.node.ns) - per_node * part.node.nodes
+        if own < 0:
+            return {}
         shares[part.kind] = shares.get(part.kind, 0.0) + 100 * own / sum(plain_ns)
     return shares
 

@@ -124,7 +124,7 @@ def _depthwise_time(judged: Sequence[Seen], seen: Sequence[Seen]) -> Finding:
         figures=tuple(figures),
         verdict=_negated(judge([above(one.times.get("depthwise"), one.counts["depthwise"][0])
                                 for one in judged if "depthwise" in one.counts])),
-        limits="Judged is whether their share of the time is no larger than of multiply-adds. " + _limits(seen, "depthwise"),
+        limits=f"Judged is whether their share of the time is no larger than that of MAdds. {_limits(seen, 'depthwise')}",
     )  # fmt: skip
 
 
@@ -208,10 +208,21 @@ def _limits(seen: Sequence[Seen], kind: str) -> str:
     """Say what the profiles distort: the shares' intervals do not hold it."""
     doubts = [f"{one.where}: {one.cut_pct:.0f} %" for one in seen if one.cut_pct >= 2]
     cut = f" Profiles cut times to whole microseconds, which makes short nodes look shorter, in all by {'; '.join(doubts)}."
-    less = [f"{one.where}: {one.less_profiling[kind]:.1f} %" for one in seen if kind in one.less_profiling]
-    own = (" The profiler's own work is inside the nodes where they take longer together than a plain inference, and weighs on "
-           f"short ones. If each node has as much of it, the share is, in {'; '.join(less)}.")  # fmt: skip
-    return f"One thread, batch 1, fp32; time is that of the profile's nodes.{cut if doubts else ''}{own if less else ''}"
+    excess = [
+        f"{one.where} by {one.excess_pct:.0f} % of their sum"
+        + (
+            f" (the share is {one.less_profiling[kind]:.1f} % if each node has as much of it)"
+            if kind in one.less_profiling
+            else ""
+        )
+        for one in seen
+        if one.excess_pct is not None
+    ]
+    own = (
+        f" Nodes take longer together than a plain inference, by the profiler's own work inside them, in {_listed(excess)}: "
+        "it weighs on short nodes, and no interval holds it."
+    )
+    return f"One thread, batch 1, fp32; time is that of the profile's nodes.{cut if doubts else ''}{own if excess else ''}"
 
 
 def _missing(model: str) -> str:

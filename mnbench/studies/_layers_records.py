@@ -32,9 +32,10 @@ class Seen:
     sum_over_steady: Estimate | None
     """Over the run's latency, from other launches."""
     cut_pct: float
+    excess_pct: float | None
+    """What the nodes take beyond a plain inference, in per cent of their sum; None unless it is established that they do."""
     less_profiling: Mapping[str, float]
-    """Share of the time by kind without the profiler's own work inside nodes, if that is the same for each node; empty unless
-    the sum of the nodes is established to be more than a plain inference."""
+    """Share of the time by kind without that excess, if it is the same for each node; empty where it cannot be."""
 
     @property
     def where(self) -> str:

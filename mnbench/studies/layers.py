@@ -45,14 +45,14 @@ from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Tab
 
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
 BUDGET_S, QUICK_BUDGET_S = 40.0, 25.0
-LAUNCHES, QUICK_LAUNCHES = 5, 3
+LAUNCHES, QUICK_LAUNCHES = 8, 3
 """Profiled launches of a case."""
 MOST_FAILURES = 2
 NS_PER_US = 1000.0
 KINDS_CAPTION = "Share of multiply-adds, parameters and time by kind of layer. Time: of the sum of the profile's nodes."
 SUMS_CAPTION = (
-    "Do the parts add up to the whole? The nodes' sum over an inference: profiled; plain, in the same process just before; and "
-    "steady, the run's own latency from other launches."
+    "Do the parts add up to the whole? The nodes' sum over an inference: profiled; plain, in the same process before and after; "
+    "and steady, the run's own latency from other launches."
 )
 LAYERS_CAPTION = (
     "Every layer that multiplies, and all other nodes by type, with time and rate. Bytes: each weight and each activation once."
@@ -183,6 +183,7 @@ def _see(run: Run, profile: Profile) -> Seen | None:
         unclaimed=tuple(unclaimed(parts, layers)),
         sum_over_whole=sum_over_whole(parts, profile.whole_ns, run.plan.level),
         sum_over_plain=over_plain,
+        excess_pct=100 * (1 - 1 / over_plain.value) if over_plain is not None and beyond else None,
         less_profiling=shares_less_profiling(parts, profile.plain_ns) if beyond else {},
         sum_over_steady=sum_over_steady(parts, steady, run.plan.level),
         cut_pct=cut_pct(profile, parts),

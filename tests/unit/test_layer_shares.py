@@ -121,6 +121,8 @@ def test_the_profilers_own_work_is_taken_off_each_node_alike():
     profile = a_profile(a_node(modules=(PW.name,), ns=(60.0,) * 3), a_node("Relu", "Relu", ns=(50.0,) * 3, nodes=4))
     parts = layer_shares.parts_of(profile, [PW])
     assert layer_shares.shares_less_profiling(parts, (100.0,) * 3) == {"pointwise": 58.0, "other": 42.0}
+    short = a_profile(*profile.nodes, a_node("Reshape", "Reshape", ns=(1.0,) * 3))
+    assert layer_shares.shares_less_profiling(layer_shares.parts_of(short, [PW]), (100.0,) * 3) == {}  # not 1.8 of 1 each
     assert layer_shares.shares_less_profiling(parts, (120.0,) * 3) == layer_shares.shares_less_profiling(parts, ()) == {}
 
 

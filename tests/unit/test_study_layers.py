@@ -107,11 +107,11 @@ def test_parts_that_do_not_add_up_are_told_with_the_reason():
 
 
 def test_the_work_of_the_profiler_inside_nodes_is_told_beside_the_share():
-    """The nodes take 100 in an inference of 80: 4 too many in each of 5. Depthwise: (20 - 4) of 80."""
-    found = layers.conclude(measured("ort"), facts_of(a_profile(plain=0.8)))
-    assert f"the share is, in {V1} in ort: 20.0 %" in found.findings[2].limits
+    """The nodes take 100 in an inference of 95: 1 too many in each of 5. Depthwise: (20 - 1) of 95; 1x1: (70 - 1)."""
+    found = layers.conclude(measured("ort"), facts_of(a_profile(plain=0.95)))
+    assert f"{V1} in ort by 5 % of their sum (the share is 20.0 % if each node has as much" in found.findings[2].limits
     row = next(row for row in found.tables[0].rows if row.kind == "pointwise")
-    assert row.time_less_profiling_pct == pytest.approx(100 * (70 - 4) / 80)
+    assert row.time_less_profiling_pct == pytest.approx(100 * (70 - 1) / 95)
     clean = layers.conclude(measured("ort"), facts_of(a_profile()))
     assert "profiler's own work" not in clean.findings[2].limits
 
