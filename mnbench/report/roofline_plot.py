@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 THREADS = 1
 """The networks run on one core, and so do the ceilings they are drawn under."""
 LEVELS = {0: "memory", 1: "L1", 2: "L2", 3: "L3", 4: "L4"}
-INTENSITIES = (0.1, 200.0)
-"""MAdds per byte: a depthwise layer has about 1, a network about 10, a large matrix product hundreds."""
+INTENSITIES = (0.1, 30.0)
+"""MAdds per byte: a depthwise layer has about 1, a network 4 to 10."""
+SIDEWAYS = 1.03
+"""Points of different runtimes at one intensity stand apart by this factor, else one would hide the other."""
+LABEL_BESIDE_PT = 7.0
+CLOSE = 1.5
+"""Bandwidths within this factor have their labels on either side of the two lines."""
 
 
 def rates(run: Run, ceilings: Sequence[CeilingRow], networks: Sequence[NetworkRow]) -> Figure:
@@ -37,7 +42,8 @@ def rates(run: Run, ceilings: Sequence[CeilingRow], networks: Sequence[NetworkRo
         subtitle=f"{run.environment.cpu_model} · 1 thread · batch 1 · {_precisions(drawn)}",
         caption=[
             "Lines: the most that any probe reached on one core. The sloping ones are bandwidths, read and written together.",
-            "Points: rate of a network over its multiply-adds per byte, its layers' inputs, weights and outputs moved once.",
+            "Points: rate of a network over its multiply-adds per byte, its layers' inputs, weights and outputs moved once; those "
+            + "of the runtimes a little apart, for the eye.",
             f"Bars: {_pct(run)} intervals over {_launches(drawn)} launches, often smaller than the marker.",
         ],
         legend=[
@@ -54,11 +60,12 @@ def rates(run: Run, ceilings: Sequence[CeilingRow], networks: Sequence[NetworkRo
     peaks = {row.precision: row.value or 0.0 for row in best if row.kind == "peak"}
     bandwidths = {row.level or 0: row.value or 0.0 for row in best if row.kind == "bandwidth"}
     tops, bottoms = [*peaks.values(), *(row.gmadds_per_s or 0.0 for row in drawn)], [row.gmadds_per_s or 1.0 for row in drawn]
-    low, high = min([*bottoms, 10.0]) / 2.5, max([*tops, 100.0]) * 1.5
+    low, high = min([*bottoms, 30.0]) / 3, max([*tops, 100.0]) * 1.4
     _log_log(axes, (low, high))
     _draw_ceilings(axes, peaks, bandwidths, low)
     for row in drawn:
-        _draw_point(axes, row, backends[row.backend].colour, markers[row.model])
+        aside = SIDEWAYS ** (2 * list(backends).index(row.backend) - len(backends) + 1)
+        _draw_point(axes, row, aside, backends[row.backend].colour, markers[row.model])
     axes.set_xlabel("multiply-adds per byte moved", fontsize=9)
     axes.set_ylabel("multiply-adds per second (GMAdds/s)", fontsize=9)
     return layout.figure
@@ -123,30 +130,35 @@ def _draw_ceilings(axes: Axes, peaks: dict[str, float], bandwidths: dict[int, fl
         axes.annotate(f"{precision} {peak:.0f}", (INTENSITIES[1], peak), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=canvas.NOTE_PT)  # fmt: skip
     roof = peaks.get("fp32", max(peaks.values(), default=100.0))
-    for level, bandwidth in sorted(bandwidths.items(), key=lambda pair: -pair[1]):
+    slowest_first = sorted(bandwidths.items(), key=lambda pair: pair[1])
+    angle = _slope_angle(axes)
+    for place, (level, bandwidth) in enumerate(slowest_first):
         start = max(INTENSITIES[0], low / bandwidth)
-        end = roof / bandwidth
-        axes.plot([start, end], [start * bandwidth, roof], color=canvas.GREY, linewidth=1.2)
+        axes.plot([start, roof / bandwidth], [start * bandwidth, roof], color=canvas.GREY, linewidth=1.2)
+        above = place > 0 and bandwidth < CLOSE * slowest_first[place - 1][1]
+        side = LABEL_BESIDE_PT if above else -LABEL_BESIDE_PT
+        middle = math.sqrt(start * roof / bandwidth)
         axes.annotate(
             f"{LEVELS.get(level, f'L{level}')} {bandwidth:.0f} GB/s",
-            (start, start * bandwidth),
-            xytext=(5, 3) if start > INTENSITIES[0] else (4, 7),
+            (middle, middle * bandwidth),
+            xytext=(-side * math.sin(angle), side * math.cos(angle)),
             textcoords="offset points",
             fontsize=canvas.NOTE_PT,
             color=canvas.GREY,
-            rotation=_slope_degrees(axes),
-            rotation_mode="anchor",
+            ha="center",
+            va="center",
+            rotation=math.degrees(angle),
         )
 
 
-def _slope_degrees(axes: Axes) -> float:
-    """Return the angle at which a line of slope 1 in both logarithms is drawn."""
+def _slope_angle(axes: Axes) -> float:
+    """Return the angle at which a line of slope 1 in both logarithms is drawn, in radians."""
     (x0, y0), (x1, y1) = axes.transData.transform([(1.0, 10.0), (10.0, 100.0)])
-    return math.degrees(math.atan2(y1 - y0, x1 - x0))
+    return math.atan2(y1 - y0, x1 - x0)
 
 
-def _draw_point(axes: Axes, row: NetworkRow, colour: str, marker: str) -> None:
-    x, y = row.madds_per_byte or 0.0, row.gmadds_per_s or 0.0
+def _draw_point(axes: Axes, row: NetworkRow, aside: float, colour: str, marker: str) -> None:
+    x, y = (row.madds_per_byte or 0.0) * aside, row.gmadds_per_s or 0.0
     low, high = row.gmadds_ci_low_per_s or y, row.gmadds_ci_high_per_s or y
     axes.errorbar(x, y, yerr=[[y - low], [high - y]], fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5)
     axes.plot(x, y, marker, markersize=7.0, markerfacecolor=colour, markeredgecolor="white", markeredgewidth=0.6)
