@@ -54,7 +54,7 @@ ACTIVATIONS = (
 """After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6. At a root mean square of 6
 about a sixth of them is, which is far from a trained network: shown to tell what the clip does, not judged."""
 LOST, KEPT = 0.05, 0.02
-"""From which share of collapsed points on information is called lost, and up to which share of undetermined ones it survives."""
+"""From which share of collapsed points on information is called lost, and up to which of undetermined ones it survives."""
 CHEAP = 1.05
 """An activation that adds less than this to its layer costs next to nothing."""
 
@@ -184,8 +184,8 @@ def lost_finding(survivals: Sequence[Survival]) -> Finding:
         claim="For n = 2 and 3 information is lost where certain points of the manifold collapse into each other.",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
         measured=f"more than {LOST:.0%} of the points share their whole output with another: {tally(judged)}. "
-        f"{_shares(mine, 'collapsed')} Points that cannot be told from their output, if only because one coordinate is left for "
-        f"two: {_shares(mine, 'undetermined')}",
+        f"{_shares(mine, 'collapsed')} Points that cannot be told from their output, if only because one coordinate is left "
+        f"for two: {_shares(mine, 'undetermined')}",
         figures=_figures(mine, collapsed=True),
         verdict=combine(judged),
         limits=SPIRAL_LIMITS,
@@ -199,8 +199,8 @@ def survives_finding(survivals: Sequence[Survival]) -> Finding:
     return Finding(
         claim="For n = 15 to 30 information survives, in a transformation that is highly non-convex.",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
-        measured=f"at most {KEPT:.0%} of the points cannot be told from their output: {tally(judged)}. {_shares(mine, 'undetermined')} What "
-        "the pseudo-inverse gives back is nevertheless off by "
+        measured=f"at most {KEPT:.0%} of the points cannot be told from their output: {tally(judged)}. "
+        f"{_shares(mine, 'undetermined')} What the pseudo-inverse gives back is nevertheless off by "
         + ", ".join(f"{one.error.value:.0%} (n = {one.dimension})" for one in mine if one.activation is RELU)
         + " with ReLU: to undo a rectifier takes more than a linear map.",
         figures=_figures(mine, collapsed=False),
@@ -295,7 +295,8 @@ def cost_finding(
         + "".join(f" Refused: {reason}." for reason in merged),
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="Judged by the mean over the shapes; each of them is in the table. The activation stands behind a convolution of as many channels in as out. Behind a block's projection, "
+        limits="Judged by the mean over the shapes; each of them is in the table. The activation stands behind a convolution "
+        "of as many channels in as out. Behind a block's projection, "
         f"which has six times as many channels in, the same activation is a smaller share. {limits_of(slopes)}",
     )
 
