@@ -38,8 +38,9 @@ def grouped(
             if below or above:
                 axes.errorbar(x, estimate.value, yerr=[[below], [above]], fmt="none", ecolor="black", elinewidth=1, capsize=2)
             top = max(estimate.high, estimate.value)
-            axes.annotate(f"{estimate.value:.2f}" if estimate.value < 100 else f"{estimate.value:.0f}", (x, top), xytext=(0, 2),
-                          textcoords="offset points", ha="center", va="bottom", fontsize=6.5)  # fmt: skip
+            axes.annotate(f"{estimate.value:.2f}" if estimate.value < 10 else f"{estimate.value:.0f}", (x, top), xytext=(0, 2),
+                          textcoords="offset points", ha="center", va="bottom", fontsize=6.5,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})  # fmt: skip
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_xlim(-0.6, max(len(groups), 1) - 0.4)
     axes.tick_params(axis="x", length=0)

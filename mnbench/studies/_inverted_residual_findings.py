@@ -119,9 +119,9 @@ def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
     judged = []
     figures, counts = [], {}
     for cell in last:
-        expected, found = cell.madds_over_first, ratio_of(cell.over_first, slopes.level)
-        judged.append(within(ratio_of(cell.over_first, strict), expected / SAME, expected * SAME))
-        ends = f"t = {cell.block.expansion} over t = {cell.first.expansion}"
+        expected, found = cell.madds_over_first, ratio_of(cell.growth, slopes.level)
+        judged.append(within(ratio_of(cell.growth, strict), expected / SAME, expected * SAME))
+        ends = f"growth from t = {cell.first.expansion} to {cell.block.expansion}"
         figures += _figure(f"{cell.backend}, {rows.shape(cell.block)}: {ends}", "x", found)
         counts[ends] = expected
     by_madds = [Figure(label=f"by MAdds: {ends}", unit="x", estimate=counted(value)) for ends, value in counts.items()]
@@ -131,7 +131,7 @@ def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
         measured=f"within {SAME - 1:.0%} of the MAdds' growth: {tally(judged)}{_listed([*figures, *by_madds], 2)}.",
         figures=(*figures, *by_madds),
         verdict=combine(judged),
-        limits="Judged between the smallest expansion above 1 and the largest. At t = 1 there is no expansion layer, and "
+        limits="Judged from the smallest expansion above 1 to the largest, on the power law through all. At t = 1 there is no expansion layer, and "
         f"the block costs less than the formula says: plotted, not judged. {limits_of(slopes)}",
     )
 

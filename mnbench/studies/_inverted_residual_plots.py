@@ -110,6 +110,7 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
     )
     layout = canvas.lay_out(page, left_in=0.75, right_in=0.2, axis_in=0.6)
     groups = {_group(cell.block): cell.block for cell in cells}
+    panels = []
     for place, backend in enumerate(backends or ["nothing was measured"]):
         axes = layout.axes(place, 0, max(1, len(backends)), 1, gap_in=0.7)
         bars: dict[str, dict[str, Estimate]] = {}
@@ -120,7 +121,10 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         axes.axhline(1.0, color=canvas.GREY, linestyle="--", linewidth=1.0)
         axes.set_title(backend, fontsize=9, loc="left")
         axes.set_ylabel("residual over inverted (x)", fontsize=9)
-        axes.margins(y=0.12)
+        panels.append(axes)
+    top = max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:  # one scale, so that runtimes can be compared by eye
+        axes.set_ylim(0, 1.08 * top)
     return layout.figure
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from mnbench.catalog.block_memory import bound_bytes, inner_channels, materialised_bytes
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
@@ -75,6 +77,8 @@ class Swept:
     """log(latency over that block's) by launch."""
     is_last: bool
     """Whether its expansion is the largest."""
+    growth: LaunchLogs
+    """Of the last: log(latency over the first's) by launch, on the power law through all expansions above 1. Else empty."""
 
     @property
     def madds_over_first(self) -> float:
@@ -223,11 +227,35 @@ def swept(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[str]
             continue
         for backend in backends:
             under = slopes.logs(above[0], backend)
+            growth = fitted_growth(above, [slopes.logs(block, backend) for block in above])
             for block in ordered:
                 logs = slopes.logs(block, backend)
-                cells.append(Swept(block=block, backend=backend, lines=logs, first=above[0], over_first=log_ratio(logs, under),
-                                   is_last=block == above[-1]))  # fmt: skip
+                last = block == above[-1]
+                cells.append(
+                    Swept(
+                        block=block,
+                        backend=backend,
+                        lines=logs,
+                        first=above[0],
+                        over_first=log_ratio(logs, under),
+                        is_last=last,
+                        growth=growth if last else {},
+                    )
+                )
     return cells
+
+
+def fitted_growth(blocks: Sequence[Operator], logs: Sequence[LaunchLogs]) -> LaunchLogs:
+    """Return log(latency of the last block / of the first) by launch that has them all.
+
+    Taken from the straight line through log latency over log MAdds, which uses every block and not the two ends alone.
+    """
+    log_madds = np.log([cost(block).madds for block in blocks])
+    common = set.intersection(*(set(one) for one in logs))
+    return {
+        launch: float(np.polyfit(log_madds, [one[launch] for one in logs], 1)[0] * (log_madds[-1] - log_madds[0]))
+        for launch in sorted(common)
+    }
 
 
 def expansion_row(cell: Swept, level: float) -> ExpansionRow:

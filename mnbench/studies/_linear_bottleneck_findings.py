@@ -54,7 +54,7 @@ ACTIVATIONS = (
 """After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6. At a root mean square of 6
 about a sixth of them is, which is far from a trained network: shown to tell what the clip does, not judged."""
 LOST, KEPT = 0.05, 0.02
-"""From which share of collapsed points on information is called lost; up to which share of undetermined ones it survives."""
+"""From which share of collapsed points on information is called lost, and up to which of undetermined ones it survives."""
 CHEAP = 1.05
 """An activation that adds less than this to its layer costs next to nothing."""
 

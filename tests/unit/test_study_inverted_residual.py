@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from mnbench.records import Estimate
 from mnbench.studies import _operator_slopes as cells
 from mnbench.studies import inverted_residual as study
 from mnbench.studies._inverted_residual_findings import conclude
+from mnbench.studies._inverted_residual_rows import fitted_growth
 from mnbench.studies._matched_blocks import inverted, matched
 from mnbench.studies._zoo_blocks import grid_blocks, network_blocks
 from mnbench.study_records import Holds
@@ -103,6 +105,12 @@ def test_a_chain_that_was_not_measured_leaves_only_its_own_cells_empty():
     assert empty == ["64-384-64", "64-384-64"]
     assert conclusion.findings[0].verdict is Holds.UNDECIDED
     assert conclusion.findings[2].verdict is Holds.YES
+
+
+def test_growth_is_that_of_the_power_law_through_every_expansion_by_launch_that_has_them_all():
+    blocks = [inverted(14, 64, expansion=t) for t in (2, 4, 8)]  # MAdds 1 : 2 : 4
+    square_root = [{0: math.log(10.0), 1: 0.0}, {0: math.log(10.0 * 2**0.5)}, {0: math.log(10.0 * 4**0.5), 1: 1.0}]
+    assert fitted_growth(blocks, square_root) == pytest.approx({0: math.log(2.0)})
 
 
 def test_every_plot_can_be_drawn():
