@@ -42,8 +42,7 @@ def rates(run: Run, ceilings: Sequence[CeilingRow], networks: Sequence[NetworkRo
         subtitle=f"{run.environment.cpu_model} · 1 thread · batch 1 · {_precisions(drawn)}",
         caption=[
             "Lines: the most that any probe reached on one core. The sloping ones are bandwidths, read and written together.",
-            "Points: rate of a network over its multiply-adds per byte, its layers' inputs, weights and outputs moved once; those "
-            + "of the runtimes a little apart, for the eye.",
+            "Points: rate of a network over its multiply-adds per byte, its inputs, weights and outputs moved once.",
             f"Bars: {_pct(run)} intervals over {_launches(drawn)} launches, often smaller than the marker.",
         ],
         legend=[

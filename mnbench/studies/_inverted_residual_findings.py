@@ -131,8 +131,8 @@ def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
         measured=f"within {SAME - 1:.0%} of the MAdds' growth: {tally(judged)}{_listed([*figures, *by_madds], 2)}.",
         figures=(*figures, *by_madds),
         verdict=combine(judged),
-        limits="Judged from the smallest expansion above 1 to the largest, on the power law through all. At t = 1 there is no expansion layer, and "
-        f"the block costs less than the formula says: plotted, not judged. {limits_of(slopes)}",
+        limits="Judged from the smallest expansion above 1 to the largest, on the power law through all. At t = 1 there is no "
+        f"expansion layer, and the block costs less than the formula says: plotted, not judged. {limits_of(slopes)}",
     )
 
 

@@ -51,8 +51,8 @@ MOST_FAILURES = 2
 NS_PER_US = 1000.0
 KINDS_CAPTION = "Share of multiply-adds, parameters and time by kind of layer. Time: of the sum of the profile's nodes."
 SUMS_CAPTION = (
-    "Do the parts add up to the whole? The nodes' sum over an inference: profiled; plain, in the same process before and after; "
-    "and steady, the run's own latency from other launches."
+    "Do the parts add up to the whole? The nodes' sum over an inference: profiled; plain, in the same process before and "
+    "after; and steady, the run's own latency from other launches."
 )
 LAYERS_CAPTION = (
     "Every layer that multiplies, and all other nodes by type, with time and rate. Bytes: each weight and each activation once."

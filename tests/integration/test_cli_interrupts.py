@@ -81,7 +81,7 @@ def run_in_terminal(*arguments, columns):
 @pytest.mark.parametrize("columns", [60, 120])
 def test_a_terminal_is_shown_a_bar_of_one_line(tmp_path, columns):
     drawn = run_in_terminal("compare", "--backends", "null", *QUICK, "--out", tmp_path, columns=columns)
-    assert "wave 1/2" in drawn
+    assert "wave 1/3" in drawn
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= columns
 

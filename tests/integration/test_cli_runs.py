@@ -135,7 +135,7 @@ def test_a_broken_file_in_the_cache_is_made_again(measured, name, tmp_path):
         _flip(broken, len(whole) // 2)
     assert broken.read_bytes() != whole
     done = mnbench(
-        "compare", "--models", SMALLEST, "--backends", "openvino", "--launches", "2", "--cache", cache, "--out", tmp_path
+        "compare", "--models", SMALLEST, "--backends", "openvino", "--launches", "3", "--cache", cache, "--out", tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert broken.read_bytes() == whole
@@ -192,7 +192,7 @@ def test_doubled_names_are_measured_once(tmp_path):
 
 
 def test_two_runs_at_once_share_an_empty_cache(tmp_path):
-    request = ["compare", "--models", SMALLEST, "--backends", "torch", "--launches", "2", "--cache", str(tmp_path / "models")]
+    request = ["compare", "--models", SMALLEST, "--backends", "torch", "--launches", "3", "--cache", str(tmp_path / "models")]
     both = [
         subprocess.Popen(
             [sys.executable, "-m", "mnbench", *request, "--out", str(tmp_path / name), "--quiet"],

@@ -126,7 +126,7 @@ def nothing_measured(directory):
         (garbled, "is damaged"),
         (newer, "has schema version 99; this mnbench reads version"),
         (another_network, "the runs have no case in common"),
-        (nothing_measured, "no usable launch in NEW"),
+        (nothing_measured, "no usable launches (an interval needs 3) in NEW"),
     ],
 )
 def test_a_run_that_cannot_be_judged_gives_one_sentence_and_is_left_alone(tmp_path, old, spoil, message):
