@@ -30,7 +30,7 @@ from mnbench.studies._operator_slopes import (
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 
 SAME = 1.10
-"""Costs that differ by less are called the same: three times what a ratio of slopes varies from run to run."""
+"""Costs that differ by less are called the same: a choice of this study, which no source names."""
 CHEAP = 1.05
 """A shortcut that adds less than this to its block costs next to nothing."""
 CONSIDERABLY = 1.5

@@ -58,7 +58,7 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
         figures=tuple(figures),
         verdict=judge_shares(medians),
         limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}). {out} of {of} launches of a graph are "
-        f"left out: over {STRAY_PCT:g} % longer or shorter than in its median launch: others were at work on the same core.",
+        f"left out: over {STRAY_PCT:g} % longer or shorter than in its median launch. No counter of the kernel says why.",
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mnbench.catalog.operators import cost
+from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Estimate, Run
+from mnbench.stats.roofline import ceilings_for, limits, sum_of_floors
 from mnbench.stats.slopes import ratio
 from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times
 
@@ -50,10 +51,11 @@ class OperatorRow:
 
 def operator_rows(found: Times, run: Run) -> list[OperatorRow]:
     """Return a row per operator and runtime, in the plan's order."""
-    return [_operator_row(found, key, run) for key in found.lines()]
+    floors = floors_ns(run)
+    return [_operator_row(found, key, floors) for key in found.lines()]
 
 
-def _operator_row(found: Times, key: Key, run: Run) -> OperatorRow:
+def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], float]) -> OperatorRow:
     operator, each, measured, single = key.operator, cost(key.operator), found.time(key), found.single(key)
     moved, madds = each.bytes(batch=key.batch), each.madds * key.batch
     slope_ns = measured.estimate.value if measured.estimate else None
@@ -86,18 +88,29 @@ def _operator_row(found: Times, key: Key, run: Run) -> OperatorRow:
         single_over_slope_high=more[2],
         gmadds_per_s=madds / slope_ns if slope_ns else None,
         gbytes_per_s=moved / slope_ns if slope_ns else None,
-        roofline_pct=roofline_pct(run, key, slope_ns),
+        roofline_pct=100 * floors[key.operator, key.batch] / slope_ns
+        if slope_ns and (key.operator, key.batch) in floors
+        else None,
         launches=len(measured.logs),
         refused=measured.refused,
     )
 
 
-def roofline_pct(run: Run, key: Key, slope_ns: float | None) -> float | None:
-    """Return the share of this machine's limit that an operator reaches; None as long as the run holds no ceilings."""
-    ceilings = getattr(run, "ceilings", None)
-    if ceilings is None or slope_ns is None:
-        return None
-    return None
+def floors_ns(run: Run) -> dict[tuple[Operator, int], float]:
+    """Return by operator (one copy) and batch the shortest time that this machine's ceilings allow one copy, in ns.
+
+    Empty for a run that holds no ceilings (`mnbench.stats.roofline` tells what a floor is).
+    """
+    given = limits(ceilings_for(run), "fp32", threads=1)
+    floors: dict[tuple[Operator, int], float] = {}
+    if given is None:
+        return floors
+    for artifact in run.artifacts:
+        operator = parse(artifact.spec.model) if artifact.layers else None
+        if operator is not None:
+            floor_ns = sum_of_floors(artifact.layers, given, "fp32", artifact.spec.batch)
+            floors[replace(operator, copies=1), artifact.spec.batch] = floor_ns / operator.copies
+    return floors
 
 
 def refused_counts(rows: Sequence[OperatorRow]) -> Mapping[str, int]:

@@ -2,10 +2,11 @@
 
 A slope that noise outweighs is refused: one that is not positive in some launch, or whose interval is wider than ± 50 %.
 
-A slope is a difference of latencies, so that what slows one round down weighs manyfold. On a shared host, work of others on the
-same core slows a tenth of all rounds by 10 to 80 %, and nothing that the kernel counts shows it. Therefore a launch in which a
-graph's latency is over 10 % away from that of its median launch, in either direction, is left out of that graph's figures, here
-and for the network alike; undisturbed launches lie within 3 % of each other. How many were left out is counted, and said.
+A slope is a difference of latencies, so that what slows one round down weighs manyfold. On a shared host a tenth of all
+rounds took 10 to 80 % longer, and nothing that the kernel counts shows it: work of others on the same core, probably.
+Therefore a launch in which a graph's latency is over 10 % away from that of its median launch, in either direction, is left
+out of that graph's figures, here and for the network alike; undisturbed launches lie within 3 % of each other. How many were
+left out is counted, and said.
 """
 
 from __future__ import annotations

@@ -301,3 +301,32 @@ def test_an_interval_is_as_much_wider_as_its_data_are_fewer():
     assert (half_measured.low, half_measured.high) == (pytest.approx(1 / 1.21), pytest.approx(1.21))
     assert widened(an_estimate(1, 2), 1.0) == an_estimate(1, 2)
     assert widened(None, 0.5) is None
+
+
+def test_an_operators_floor_is_that_of_one_copy_of_its_chain():
+    """By hand: 16 x 16 weights on 14 x 14 pixels are 50,176 MAdds; at 50 GMAdds/s each copy takes 1003.52 ns at least."""
+    from mnbench.catalog.operators import parse
+    from mnbench.records import Artifact, Bandwidth, Ceilings, Estimate, ExportSpec, Format, LayerCost, Peak
+    from mnbench.studies._separable_rows import floors_ns
+    from tests.conftest import a_case, a_plan, a_run
+
+    def exactly(value):
+        return Estimate(value=value, low=value, high=value, level=0.95, method="t")
+
+    name = "pointwise_k1_r14_i16_o16_s1_x4"
+    layer = LayerCost(
+        name="0", kind="pointwise", params=256, madds=50_176, input_elements=3136, output_elements=3136, output_shape=()
+    )
+    artifact = Artifact(
+        spec=ExportSpec(model=name, precision="fp32", batch=1, opset=18, seed=0), format=Format.ONNX, path="p", sha256={},
+        size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={}, feed_path="f", params=1024,
+        madds=200_704, layers=(layer,) * 4,
+    )  # fmt: skip
+    ceilings = Ceilings(
+        run_id="r",
+        peaks=(Peak(precision="fp32", threads=1, kernel="k", madds_per_s=exactly(50e9)),),
+        bandwidths=(Bandwidth(level=0, threads=1, holds_bytes=None, kernel="k", bytes_per_s=exactly(100e9)),),
+    )
+    run = a_run(a_plan(a_case(name)), artifacts=(artifact,), ceilings=ceilings)
+    assert floors_ns(run) == {(replace(parse(name), copies=1), 1): pytest.approx(1003.52)}
+    assert floors_ns(a_run(a_plan(a_case(name)), artifacts=(artifact,))) == {}
