@@ -279,6 +279,9 @@ class Round:
     """Growth of `some` CPU pressure of the system, where the kernel tells it."""
     throttled_ns: int | None
     """Growth of the cgroup's throttled time, where there is a quota."""
+    workload_before_ns: int | None = None
+    workload_after_ns: int | None = None
+    """Time of the reference workload just before and just after the measured part. None in runs stored before it was timed."""
     regime: str = "steady"
     """`steady`: back to back. `cold`: each inference after `Plan.evict_bytes` of other memory was read and written."""
     disturbances: tuple[str, ...] = ()

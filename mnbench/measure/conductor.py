@@ -9,7 +9,7 @@ import math
 import os
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from mnbench.measure.allocation import rounds_worth, unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
+from mnbench.measure.workload import UsualSpeed
 from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
 
 MOST_REPEATS = 2
@@ -97,6 +98,7 @@ class Conductor:
         self._failures = Counter(failure.case.id for failure in already.failures)
         self._failed_launches: set[tuple[str, int]] = set()
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
+        self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(UsualSpeed)
         self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
         for samples in already.samples:
             for measured in samples.rounds:
@@ -220,12 +222,13 @@ class Conductor:
 
     def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
+        cpus = self._cpus_of(case)
         measured = Round(
             index=index,
             regime=regime,
             order=self._order,
             started_ns=reply.started_ns - self._start_ns,
-            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(self._cpus_of(case))),
+            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(cpus), self._usual_speed[cpus]),
             **fields,
         )
         self._order += 1

@@ -1,14 +1,15 @@
-"""Which rounds are not to be used, and why: judged from what the kernel counted meanwhile."""
+"""Which rounds are not to be used, and why: judged from what the kernel counted meanwhile, and from the reference workload."""
 
 from __future__ import annotations
 
 from mnbench.measure.messages import RoundReply
+from mnbench.measure.workload import UsualSpeed
 
 OTHER_CPUS_SHARE = 0.25
 """Of the time of all CPUs that are not measured: beyond it, others press on the memory and cache that all CPUs share."""
 
 
-def disturbances(reply: RoundReply, threads: int, other_cpus: int) -> tuple[str, ...]:
+def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
     """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
 
     Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
@@ -24,5 +25,6 @@ def disturbances(reply: RoundReply, threads: int, other_cpus: int) -> tuple[str,
         "load on other CPUs": reply.other_cpus_ns > max(OTHER_CPUS_SHARE * other_cpus * reply.wall_ns, 25_000_000),
         "ran while it waited": reply.idle_cpu_ns > 50_000_000,
         "more threads than requested": reply.busy_threads > threads,
+        "changed CPU speed": usual.differs(reply.workload_before_ns, reply.workload_after_ns),
     }
     return tuple(name for name, seen in found.items() if seen)

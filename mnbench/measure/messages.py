@@ -75,6 +75,8 @@ class RoundReply:
     busy_threads: int
     pressure_us: int | None
     throttled_ns: int | None
+    workload_before_ns: int
+    workload_after_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

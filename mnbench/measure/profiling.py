@@ -30,6 +30,7 @@ from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import environment_of
 from mnbench.measure.messages import OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.worker import check_affinity, measure_round, open_session
+from mnbench.measure.workload import ReferenceWorkload, UsualSpeed
 from mnbench.processes import die_with_parent
 from mnbench.records import SettleRule
 
@@ -138,21 +139,21 @@ def _profiled(request: OpenRequest) -> ProfileReply:
 
     The plain inferences before and after stand for those at the profile's time: what drifts evenly cancels.
     """
-    reader = CounterReader(request.cpus)
+    reader, workload = CounterReader(request.cpus), ReferenceWorkload(request.cpus)
     plain, _ = open_session(request)
     gc.collect()
     gc.freeze()
     gc.disable()
-    measure_round(plain, WARM_UP, reader, 0)
-    rounds = [measure_round(plain, KEPT, reader, 0)]
+    measure_round(plain, WARM_UP, reader, workload, 0)
+    rounds = [measure_round(plain, KEPT, reader, workload, 0)]
     opened, told = open_session(request, profilers.get(request.case.backend))
     session = cast(ProfiledSession, opened)
-    measure_round(session, WARM_UP, reader, 0)
+    measure_round(session, WARM_UP, reader, workload, 0)
     session.begin()
-    rounds.append(measure_round(session, KEPT, reader, 0))
+    rounds.append(measure_round(session, KEPT, reader, workload, 0))
     nodes = session.nodes()
-    measure_round(plain, WARM_UP, reader, 0)
-    rounds.append(measure_round(plain, KEPT, reader, 0))
+    measure_round(plain, WARM_UP, reader, workload, 0)
+    rounds.append(measure_round(plain, KEPT, reader, workload, 0))
     check_affinity(request.cpus)
     before_ns, profiled_ns, after_ns = (statistics.fmean((*kept.settle_ns, *kept.latencies_ns)) for kept in rounds)
     return ProfileReply(
@@ -162,12 +163,14 @@ def _profiled(request: OpenRequest) -> ProfileReply:
         inferences=len(rounds[1].settle_ns) + len(rounds[1].latencies_ns),
         cut_ns=session.cut_ns,
         effective=told.effective,
-        disturbances=tuple(dict.fromkeys(name for kept in rounds for name in _disturbances(kept, request))),
+        disturbances=_disturbances(rounds, request),
     )
 
 
-def _disturbances(reply: RoundReply, request: OpenRequest) -> tuple[str, ...]:
-    return disturbances(reply, request.case.threads, (os.cpu_count() or 1) - len(request.cpus))
+def _disturbances(rounds: Sequence[RoundReply], request: OpenRequest) -> tuple[str, ...]:
+    """Name all that spoiled one of the rounds."""
+    threads, other_cpus, usual = request.case.threads, (os.cpu_count() or 1) - len(request.cpus), UsualSpeed()
+    return tuple(dict.fromkeys(name for kept in rounds for name in disturbances(kept, threads, other_cpus, usual)))
 
 
 if __name__ == "__main__":

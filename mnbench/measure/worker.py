@@ -25,6 +25,7 @@ from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
+from mnbench.measure.workload import ReferenceWorkload
 from mnbench.processes import die_with_parent
 
 
@@ -56,14 +57,16 @@ def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
                 opened.session.close()
                 opened = None  # before the next one opens, which would otherwise find this one's memory taken
             session, reply = open_session(asked)
-            opened = _Opened(session=session, cpus=asked.cpus, reader=CounterReader(asked.cpus))
+            opened = _Opened(
+                session=session, cpus=asked.cpus, reader=CounterReader(asked.cpus), workload=ReferenceWorkload(asked.cpus)
+            )
             gc.collect()
             gc.freeze()
             gc.disable()
             _say(replies, reply)
         elif isinstance(asked, RoundRequest) and opened is not None:
             check_affinity(opened.cpus)
-            measured = measure_round(opened.session, asked, opened.reader, idle_cpu_ns)
+            measured = measure_round(opened.session, asked, opened.reader, opened.workload, idle_cpu_ns)
             check_affinity(opened.cpus)  # and again: a runtime may have moved a thread meanwhile
             _say(replies, measured)
         else:
@@ -80,6 +83,7 @@ class _Opened:
     session: Session
     cpus: tuple[int, ...]
     reader: CounterReader
+    workload: ReferenceWorkload
 
 
 def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Session, OpenReply]:
@@ -122,16 +126,23 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
     )
 
 
-def measure_round(session: Session, request: RoundRequest, reader: CounterReader, idle_cpu_ns: int) -> RoundReply:
-    """Let the transient pass, then time back-to-back inferences for the target duration; or time cold ones."""
+def measure_round(
+    session: Session, request: RoundRequest, reader: CounterReader, workload: ReferenceWorkload, idle_cpu_ns: int
+) -> RoundReply:
+    """Let the transient pass, then time back-to-back inferences for the target duration; or time cold ones.
+
+    The reference workload is timed on both sides of the measured part, outside what the counters see.
+    """
     started_ns = time.perf_counter_ns()
     if request.cold_samples:
         evict = evictor(request.evict_bytes, os.sched_getaffinity(0))
         settle_ns: list[int] = []
-        settled, before = True, reader.read()
+        settled, workload_before_ns = True, workload.time_ns()
+        before = reader.read()
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
     else:
         settle_ns, settled = timing.settle(session.run, request.settle)
+        workload_before_ns = workload.time_ns()
         before = reader.read()
         latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6), most=request.most, least=request.least)
     seen = reader.read().since(before)
@@ -152,6 +163,8 @@ def measure_round(session: Session, request: RoundRequest, reader: CounterReader
         busy_threads=seen.busy_threads(),
         pressure_us=seen.pressure_us,
         throttled_ns=seen.throttled_ns,
+        workload_before_ns=workload_before_ns,
+        workload_after_ns=workload.time_ns(),
     )
 
 

@@ -1,19 +1,31 @@
+from dataclasses import replace
+
 import pytest
 
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.messages import RoundReply
+from mnbench.measure.workload import UsualSpeed
 
 MS = 1_000_000
+USUAL_NS = 65_000
 
 
 def a_reply(**changes):
     fields = dict.fromkeys(RoundReply.__slots__, 0)
     fields |= {"settle_ns": (), "latencies_ns": (1,), "settled": True, "wall_ns": 250 * MS, "busy_threads": 1}
+    fields |= {"workload_before_ns": USUAL_NS, "workload_after_ns": USUAL_NS}
     return RoundReply(**{**fields, "pressure_us": None, "throttled_ns": None, **changes})
 
 
+def judged(reply, other_cpus=1):
+    usual = UsualSpeed()
+    for _ in range(4):  # quiet rounds came before
+        usual.differs(USUAL_NS, USUAL_NS)
+    return disturbances(reply, threads=1, other_cpus=other_cpus, usual=usual)
+
+
 def test_a_quiet_round_is_not_disturbed():
-    assert disturbances(a_reply(cpu_ns=250 * MS), threads=1, other_cpus=1) == ()
+    assert judged(a_reply(cpu_ns=250 * MS)) == ()
 
 
 @pytest.mark.parametrize(
@@ -27,16 +39,20 @@ def test_a_quiet_round_is_not_disturbed():
         ({"other_cpus_ns": 70 * MS}, "load on other CPUs"),
         ({"idle_cpu_ns": 60 * MS}, "ran while it waited"),
         ({"busy_threads": 2}, "more threads than requested"),
+        ({"workload_before_ns": 1.04 * USUAL_NS}, "changed CPU speed"),
+        ({"workload_after_ns": 1.4 * USUAL_NS}, "changed CPU speed"),
+        ({"workload_before_ns": 0.96 * USUAL_NS, "workload_after_ns": 0.96 * USUAL_NS}, "changed CPU speed"),
     ],
 )
 def test_each_disturbance_is_named(changes, name):
-    assert disturbances(a_reply(**changes), threads=1, other_cpus=1) == (name,)
+    assert judged(a_reply(**changes)) == (name,)
 
 
 def test_a_little_of_each_is_no_disturbance():
     little = a_reply(run_queue_wait_ns=4 * MS, steal_ns=20 * MS, foreign_cpu_ns=20 * MS, other_cpus_ns=60 * MS, idle_cpu_ns=MS)
-    assert disturbances(little, threads=1, other_cpus=1) == ()
+    little = replace(little, workload_before_ns=1.02 * USUAL_NS, workload_after_ns=0.98 * USUAL_NS)
+    assert judged(little) == ()
 
 
 def test_one_busy_cpu_of_many_others_is_no_disturbance():
-    assert disturbances(a_reply(other_cpus_ns=250 * MS), threads=1, other_cpus=8) == ()
+    assert judged(a_reply(other_cpus_ns=250 * MS), other_cpus=8) == ()

@@ -1,0 +1,74 @@
+"""The reference workload: fixed arithmetic timed before and after each round, which tells how fast the CPU is just now.
+
+On a shared host a neighbour on the same physical core makes everything 10 to 80 % slower for a while, and the kernel counts
+none of it: no steal, no waiting. A few matrix products that stay in the innermost caches take the same time to within 2 % while
+nobody interferes (docs/methodology.md), so a round beside which they took longer was measured on another machine, so to speak.
+The round itself is not looked at: what is left out does not depend on what came out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+SIDE = 96
+"""Rows and columns of the matrices: three of them take 108 KiB, which the second-level cache of any CPU of today holds."""
+PRODUCTS = 4
+"""In a repetition: 3.5 million multiply-adds, about 70 µs."""
+REPETITIONS = 5
+"""Of which the fastest counts: a timer interrupt is no neighbour, and the first one fetches the matrices."""
+REMEMBERED = 64
+"""Readings that say what is usual: those of the last 32 rounds, so that a CPU that becomes warm and slow finds a new usual."""
+TOLERANCE_PCT = 3.0
+"""A reading further from the usual one means another speed: undisturbed readings lie within 2 % of it (docs/methodology.md)."""
+
+
+class ReferenceWorkload:
+    """Times the fixed work on each of some CPUs."""
+
+    def __init__(self, cpus: Sequence[int], now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._cpus, self._now_ns = tuple(cpus), now_ns
+        # Values of about 1 that stay so: no denormals, no infinities.
+        self._left = np.full((SIDE, SIDE), 1 / SIDE, np.float32)
+        self._right = np.ones((SIDE, SIDE), np.float32)
+        self._product = np.empty((SIDE, SIDE), np.float32)
+
+    def time_ns(self) -> int:
+        """Return the time of the work on the slowest of the CPUs, in nanoseconds. The calling thread is left on all of them."""
+        if len(self._cpus) == 1:
+            return self._fastest_ns()
+        slowest_ns = 0
+        for cpu in self._cpus:
+            os.sched_setaffinity(0, {cpu})
+            slowest_ns = max(slowest_ns, self._fastest_ns())
+        os.sched_setaffinity(0, self._cpus)
+        return slowest_ns
+
+    def _fastest_ns(self) -> int:
+        return min(self._once_ns() for _ in range(REPETITIONS))
+
+    def _once_ns(self) -> int:
+        started_ns = self._now_ns()
+        for _ in range(PRODUCTS):
+            np.dot(self._left, self._right, out=self._product)
+        return self._now_ns() - started_ns
+
+
+class UsualSpeed:
+    """What the reference workload takes on some CPUs while nobody interferes, learnt from a run's own readings."""
+
+    def __init__(self) -> None:
+        self._readings_ns: deque[int] = deque(maxlen=REMEMBERED)
+
+    def differs(self, before_ns: int, after_ns: int) -> bool:
+        """Remember the two readings of a round; say whether one is more than 3 % slower or faster than usual.
+
+        Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not.
+        """
+        self._readings_ns += (before_ns, after_ns)
+        usual_ns = sorted(self._readings_ns)[len(self._readings_ns) // 4]
+        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > TOLERANCE_PCT / 100 * usual_ns
