@@ -48,6 +48,8 @@ BUDGET_S, QUICK_BUDGET_S = 40.0, 25.0
 LAUNCHES, QUICK_LAUNCHES = 8, 3
 """Profiled launches of a case."""
 MOST_FAILURES = 2
+BEYOND = 1.005
+"""Nodes whose sum is established to be this many plain inferences hold work of the profiler's own; less would not show."""
 NS_PER_US = 1000.0
 KINDS_CAPTION = "Share of multiply-adds, parameters and time by kind of layer. Time: of the sum of the profile's nodes."
 SUMS_CAPTION = (
@@ -172,7 +174,7 @@ def _see(run: Run, profile: Profile) -> Seen | None:
     parts = parts_of(profile, layers)
     steady: LaunchLogs = {} if is_noisy(launches) else launch_logs(launches)
     over_plain = sum_over_whole(parts, profile.plain_ns, run.plan.level)
-    beyond = over_plain is not None and over_plain.low > 1
+    beyond = over_plain is not None and over_plain.low > BEYOND
     return Seen(
         profile=profile,
         layers=layers,
