@@ -67,6 +67,7 @@ def layer_costs(counts: zoo.Counts) -> tuple[LayerCost, ...]:
             input_elements=layer.input_elements,
             output_elements=layer.output_elements,
             output_shape=layer.output_shape,
+            padding_madds=layer.padding_madds,
         )
         for layer in counts.layers
         if layer.madds

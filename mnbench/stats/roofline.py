@@ -9,11 +9,11 @@ Assumptions, each of which makes the floor lower, never higher:
 - each layer reads its input and its weights once and writes its output once, in the precision's own size;
 - its bytes come from the innermost level that could hold them all, as if they were there already, at the most that any
   probe moved in that level; a layer that a cache cannot hold is not charged for what spills, but goes at the next level's rate;
-- multiplying and moving overlap wholly; a call costs nothing.
+- multiplying and moving overlap wholly; a call costs nothing;
+- products with the zeros of the padding are left out, which a kernel need not do (of a 3x3 layer at 7x7 they are 18 %).
 
-Three it cannot do without: peak and bandwidth are the most that our probes reached, which the machine may exceed by a few per
-cent; no layer is computed with fewer multiply-adds than its definition has (Winograd's algorithm needs fewer); and products
-with the padding count, as in the papers, although a kernel may leave them out (of a 3x3 layer at 7x7, 18 %).
+Two it cannot do without: peak and bandwidth are the most that our probes reached, which the machine may exceed by a few per
+cent; and no layer is computed with fewer multiply-adds than its definition has (Winograd's algorithm needs fewer).
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def layer_floor(layer: LayerCost, given: Limits, precision: str, batch: int = 1)
     """Return the floor of one layer."""
     moved = layer_bytes(layer, precision, batch)
     level = next(each for each in given.levels if each.holds_bytes is None or moved <= each.holds_bytes)
-    compute_ns = layer.madds * batch / given.madds_per_s * 1e9
+    compute_ns = (layer.madds - layer.padding_madds) * batch / given.madds_per_s * 1e9
     memory_ns = moved / level.bytes_per_s * 1e9
     bound = Bound.COMPUTE if compute_ns >= memory_ns else Bound.MEMORY
     return LayerFloor(floor_ns=max(compute_ns, memory_ns), bound=bound, bytes=moved, level=level.level)

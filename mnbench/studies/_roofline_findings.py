@@ -21,7 +21,7 @@ SPREAD = 1.25
 ASSUMPTIONS = (
     "The floor takes normalisation, activations, pooling and dispatch as free, each layer's input, weights and output as moved "
     "once, and its bytes as coming at the best measured rate of the innermost level that could hold them. "
-    "Products with the padding count, though a kernel may leave them out: a 3x3 layer at 7x7 can reach 122 %."
+    "Products with the padding are left out of the floor, as a kernel may do."
 )
 
 

@@ -46,6 +46,8 @@ class Layer:
     """Elements of the activation it reads, not of its weights."""
     output_elements: int
     output_shape: tuple[int, ...]
+    padding_madds: int = 0
+    """Of `madds`, those with the zeros of the padding: the papers count them, and a kernel may leave them out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +149,33 @@ FREE = frozenset(
 """Operators without multiply-adds, by convention or because they only move data."""
 
 
-def _convolution(args: tuple[Any, ...], out: Tensor) -> tuple[Kind, int]:
-    """Return kind and multiply-adds of an aten::convolution.
+def _convolution(args: tuple[Any, ...], out: Tensor) -> tuple[Kind, int, int]:
+    """Return kind, multiply-adds, and those of them with padding, of an aten::convolution.
 
     Each output element is a product over one filter of in_channels / groups x kernel (V1 paper, section 3.1).
     Transposed, it is the mirror image: each input element is spread over one filter.
     """
     image, weight, transposed, groups = args[0], args[1], args[6], args[8]
     madds = (image if transposed else out).numel() * weight[0].numel()
+    padding_madds = 0 if transposed else _padding_madds(args, out)
     if groups == 1:
-        return (Kind.POINTWISE if all(side == 1 for side in weight.shape[2:]) else Kind.STANDARD), madds
-    return (Kind.DEPTHWISE if groups == image.shape[1] else Kind.GROUPED), madds
+        kind = Kind.POINTWISE if all(side == 1 for side in weight.shape[2:]) else Kind.STANDARD
+    else:
+        kind = Kind.DEPTHWISE if groups == image.shape[1] else Kind.GROUPED
+    return kind, madds, padding_madds
+
+
+def _padding_madds(args: tuple[Any, ...], out: Tensor) -> int:
+    """Return the multiply-adds with the zeros around the image: those whose tap of the filter lies outside on some axis."""
+    image, weight, _, strides, paddings, dilations = args[:6]
+    inside = everywhere = 1
+    for axis, kernel in enumerate(weight.shape[2:]):
+        stride, padding, dilation = (each[axis % len(each)] for each in (strides, paddings, dilations))
+        places = range(out.shape[2 + axis])
+        taps = [place * stride - padding + tap * dilation for place in places for tap in range(kernel)]
+        inside *= sum(0 <= tap < image.shape[2 + axis] for tap in taps)
+        everywhere *= len(taps)
+    return int(out.shape[0] * out.shape[1] * weight.shape[1] * (everywhere - inside))
 
 
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does not annotate it
@@ -193,8 +211,8 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does 
         out = func(*args, **(kwargs or {}))
         operator = func._schema.name
         if operator == "aten::convolution":
-            kind, madds = _convolution(args, out)
-            self._write(kind, madds, args[0], out)
+            kind, madds, padding_madds = _convolution(args, out)
+            self._write(kind, madds, args[0], out, padding_madds)
         elif operator in MATRIX_PRODUCTS:
             left = args[MATRIX_PRODUCTS[operator]]
             kind = Kind.LINEAR if self._running[-1] in self._own_params else Kind.OTHER
@@ -203,7 +221,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does 
             self.uncounted[operator] = None
         return out
 
-    def _write(self, kind: Kind, madds: int, read: Tensor | None, written: Tensor | None) -> None:
+    def _write(self, kind: Kind, madds: int, read: Tensor | None, written: Tensor | None, padding_madds: int = 0) -> None:
         name = self._running[-1]
         self.layers.append(
             Layer(
@@ -214,5 +232,6 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does 
                 input_elements=0 if read is None else read.numel(),
                 output_elements=0 if written is None else written.numel(),
                 output_shape=() if written is None else tuple(written.shape),
+                padding_madds=padding_madds,
             )
         )

@@ -72,6 +72,32 @@ def test_a_layer_counts_as_worked_by_hand(
     assert [(row.kind, row.madds, row.params) for row in counts.layers] == [(kind, madds, params)]
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "padding_madds"),
+    [
+        # 3x3 at 7x7: each axis has 21 taps, of which the first and the last lie outside.
+        (nn.Conv2d(16, 32, 3, padding=1), (1, 16, 7, 7), (21 * 21 - 19 * 19) * 16 * 32),
+        (nn.Conv2d(16, 16, 3, padding=1, groups=16), (1, 16, 7, 7), (21 * 21 - 19 * 19) * 16),
+        # Stride 2 at 8x8: four places, at -1, 1, 3 and 5; one tap of twelve outside.
+        (nn.Conv2d(4, 8, 3, stride=2, padding=1), (2, 4, 8, 8), 2 * (12 * 12 - 11 * 11) * 4 * 8),
+        # Dilated by 2, padded by 2, at 9: taps at -2 and -1, and at 9 and 10, are outside: 4 of 27.
+        (nn.Conv2d(4, 8, 3, padding=2, dilation=2), (1, 4, 9, 9), (27 * 27 - 23 * 23) * 4 * 8),
+        # 5x5 padded by 2 at 28: 3 taps outside at each end, of 140.
+        (nn.Conv2d(4, 8, 5, padding=2), (1, 4, 28, 28), (140 * 140 - 134 * 134) * 4 * 8),
+        (nn.Conv1d(4, 8, 5, padding=2), (1, 4, 20), 6 * 4 * 8),
+        (nn.Conv2d(4, 8, 3), (1, 4, 9, 9), 0),
+        (nn.Conv2d(4, 8, 1), (1, 4, 9, 9), 0),
+        (nn.ConvTranspose2d(4, 8, 2, stride=2), (1, 4, 5, 5), 0),
+        (nn.Linear(20, 7), (1, 20), 0),
+    ],
+)
+def test_multiply_adds_with_the_padding_count_as_worked_by_hand(
+    layer: nn.Module, shape: tuple[int, ...], padding_madds: int
+) -> None:
+    (row,) = count(layer, shape).layers
+    assert row.padding_madds == padding_madds
+
+
 # V1 paper, Table 3: one layer of kernel 3, 512 -> 512 channels, 14x14, and what each step saves. Millions.
 @pytest.mark.parametrize(
     ("separable", "channels", "size", "madds_m", "params_m"),

@@ -65,6 +65,7 @@ WIDE = layer(params=0, madds=90_000, read=10_000, written=10_000)  # 80,000 byte
         (FULLY_CONNECTED, 205_404.8, Bound.MEMORY, 0),  # 4,108,096 / 20e9 s, against 20,480 ns
         (WIDE, 1_800.0, Bound.COMPUTE, 2),  # 90,000 / 50e9 s, against 80,000 / 100e9 s = 800 ns
         (replace(WIDE, madds=10_000), 800.0, Bound.MEMORY, 2),
+        (replace(WIDE, padding_madds=45_000), 900.0, Bound.COMPUTE, 2),  # a kernel may leave half of the products out
     ],
 )
 def test_a_layers_floor_is_the_longer_of_its_arithmetic_and_its_traffic(cost, floor, bound, level):
