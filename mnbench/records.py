@@ -129,7 +129,7 @@ class LayerCost:
     output_elements: int
     output_shape: tuple[int, ...]
     padding_madds: int = 0
-    """Of `madds`, those with the zeros of the padding, which a kernel may leave out. 0 in runs from before they were counted."""
+    """Of `madds`, those with the zeros of the padding, which a kernel may leave out. 0 in runs older than this count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
