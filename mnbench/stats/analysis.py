@@ -104,7 +104,7 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
     """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs."""
     differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
-    p_values = [paired_p(d) for d in differences]
+    p_values = [paired_p(d, len(pairs)) for d in differences]
     adjusted = iter(holm([p for p in p_values if p is not None]))
     comparisons = []
     for (case, baseline), logs_of_pair, p in zip(pairs, differences, p_values, strict=True):

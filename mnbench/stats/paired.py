@@ -20,6 +20,7 @@ from mnbench.records import Estimate
 from mnbench.stats.intervals import geometric_mean, t_test_p
 
 FEWEST_FOR_RANKS = 12
+LEAST_CORRECTED_P = 0.01
 T_METHOD = "paired launches, Student t on log ratios"
 RANK_METHOD = "paired launches, Hodges-Lehmann estimate and signed-rank interval on log ratios"
 
@@ -39,9 +40,14 @@ def paired_ratio(differences: Sequence[float], level: float) -> Estimate | None:
     )
 
 
-def paired_p(differences: Sequence[float]) -> float | None:
-    """Return the two-sided p of "no difference"; None for fewer than three differences."""
-    if len(differences) < FEWEST_FOR_RANKS:
+def paired_p(differences: Sequence[float], comparisons: int = 1) -> float | None:
+    """Return the two-sided p of "no difference"; None for fewer than three differences.
+
+    The rank test of n differences knows no p below 2^(1 - n). Where that, corrected for so many `comparisons`, could not fall
+    below 1 %, Student's t decides: again by numbers that are known before anything is measured.
+    """
+    n = len(differences)
+    if n < FEWEST_FOR_RANKS or comparisons * 2.0 ** (1 - n) > LEAST_CORRECTED_P:
         return t_test_p(differences)
     values = np.array([d for d in differences if d != 0.0])
     if not values.size:

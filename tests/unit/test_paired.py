@@ -78,3 +78,10 @@ def test_the_interval_covers_the_truth_with_normal_and_with_heavy_tailed_noise(n
             estimate = paired.paired_ratio(list(0.02 * draw(n)), 0.95)
             held += estimate.low <= 1.0 <= estimate.high
         assert 0.935 <= held / 2000 <= 0.97
+
+
+@pytest.mark.parametrize(("n", "comparisons", "ranks"), [(12, 20, True), (12, 21, False), (14, 81, True), (14, 82, False)])
+def test_ranks_decide_only_where_they_could_decide_anything_among_so_many_comparisons(n, comparisons, ranks):
+    values = list(0.03 + 0.01 * np.random.default_rng(n).standard_normal(n))
+    expected = oracle.wilcoxon(values, method="exact").pvalue if ranks else oracle.ttest_1samp(values, 0.0).pvalue
+    assert paired.paired_p(values, comparisons) == pytest.approx(expected)
