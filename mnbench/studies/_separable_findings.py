@@ -162,9 +162,9 @@ def _left_out(found: Times) -> str:
         )
     out, of = found.disturbed()
     return (
-        f"{out} of {of} rounds are left out as disturbed: not settled beforehand, or by the kernel's counters, or by a reference "
-        "workload timed before and after each; none for what its measured part took. A neighbour on the same core that came and "
-        "went between those two is not seen."
+        f"{out} of {of} rounds are left out as disturbed: not settled beforehand, or by the kernel's counters, or by a "
+        "reference workload timed before and after each; none for what its measured part took. A neighbour on the same core "
+        "that came and went between those two is not seen."
     )
 
 
