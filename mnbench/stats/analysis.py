@@ -75,6 +75,15 @@ def usable_rounds(samples: Samples, regime: str = "steady") -> list[Round]:
     return [r for r in samples.rounds if r.regime == regime and not r.disturbances and r.latencies_ns]
 
 
+def judged_by_workload(run: Run) -> bool:
+    """Say whether each round stands beside readings of the reference workload, so that one at another CPU speed is marked.
+
+    False for a run stored before it was timed, for one that was begun then and resumed later, and for one without rounds.
+    """
+    rounds = [r for samples in trusted_samples(run) for r in samples.rounds]
+    return bool(rounds) and all(None not in (r.workload_before_ns, r.workload_after_ns) for r in rounds)
+
+
 def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int, float]:
     """Return log(latency) per launch: the mean over its undisturbed rounds of the log of the round's median.
 

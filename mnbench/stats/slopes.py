@@ -8,6 +8,7 @@ of its own, nearly all of it layout conversion at the edges (docs/methodology.md
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from mnbench.stats.paired import paired_ratio
 SLOPE_METHOD = "slope over copies in each launch, geometric mean over launches, Student t on logs"
 SUM_METHOD = "sum of means over launches, over a mean; errors added as squares, Student t after Satterthwaite, on logs"
 INTERCEPT_METHOD = "intercept over copies in each launch, mean over launches, Student t"
+STRAY_PCT = 10.0
+"""A launch of a graph that is further from its median launch than this met something that the others did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,31 @@ def fit(latency_ns: Mapping[int, float]) -> Line:
 
 def slope_logs(fitted: Mapping[int, Line]) -> LaunchLogs:
     """Return log(slope in ns) by launch; empty when a slope is not positive: noise then outweighs the operator."""
-    if any(line.slope_ns <= 0 for line in fitted.values()):
+    return positive_logs(slopes_of(fitted))
+
+
+def slopes_of(fitted: Mapping[int, Line]) -> dict[int, float]:
+    """Return the slope of each launch's line, in ns."""
+    return {launch: line.slope_ns for launch, line in fitted.items()}
+
+
+def positive_logs(slopes_ns: Mapping[int, float]) -> LaunchLogs:
+    """Return the logarithms of slopes by launch; empty when one is not positive."""
+    if any(slope_ns <= 0 for slope_ns in slopes_ns.values()):
         return {}
-    return {launch: math.log(line.slope_ns) for launch, line in fitted.items()}
+    return {launch: math.log(slope_ns) for launch, slope_ns in slopes_ns.items()}
+
+
+def without_strays(logs: LaunchLogs) -> LaunchLogs:
+    """Return the launches no more than `STRAY_PCT` slower or faster than the median one: the same rule on both sides.
+
+    It judges a launch by its own outcome: only for runs of which nothing else tells what met a neighbour
+    (`mnbench.stats.analysis.judged_by_workload`).
+    """
+    if not logs:
+        return {}
+    middle, most = statistics.median(logs.values()), math.log1p(STRAY_PCT / 100)
+    return {launch: value for launch, value in logs.items() if abs(value - middle) <= most}
 
 
 def slope(fitted: Mapping[int, Line], level: float) -> Estimate | None:
@@ -78,7 +103,30 @@ def intercept(fitted: Mapping[int, Line], level: float) -> Estimate | None:
 
 def ratio(over: LaunchLogs, under: LaunchLogs, level: float) -> Estimate | None:
     """Return the ratio of two latencies paired by launch, from their logarithms; None below three common launches."""
-    return paired_ratio([over[launch] - under[launch] for launch in sorted(over.keys() & under.keys())], level)
+    return ratio_of(log_ratio(over, under), level)
+
+
+def ratio_of(logs: LaunchLogs, level: float) -> Estimate | None:
+    """Return the ratio behind log ratios by launch; None below three launches."""
+    return paired_ratio(list(logs.values()), level)
+
+
+def log_ratio(over: LaunchLogs, under: LaunchLogs) -> LaunchLogs:
+    """Return log(over / under) by launch that has both."""
+    return {launch: over[launch] - under[launch] for launch in sorted(over.keys() & under.keys())}
+
+
+def mean_logs(parts: Sequence[LaunchLogs]) -> LaunchLogs:
+    """Return the mean of logarithms by launch that has them all; empty when one of `parts` is."""
+    if not parts:
+        return {}
+    common = set.intersection(*(set(part) for part in parts))
+    return {launch: statistics.fmean(part[launch] for part in parts) for launch in sorted(common)}
+
+
+def scaled(factor: float, logs: LaunchLogs) -> LaunchLogs:
+    """Return the logs of `factor` times what `logs` are of."""
+    return {launch: value + math.log(factor) for launch, value in logs.items()}
 
 
 def ratio_of_sum(parts: Sequence[Sequence[float]], whole: Sequence[float], level: float) -> Estimate | None:
@@ -107,8 +155,8 @@ def ratio_of_sum(parts: Sequence[Sequence[float]], whole: Sequence[float], level
     return Estimate(value=value, low=value * math.exp(-reach), high=value * math.exp(reach), level=level, method=SUM_METHOD)
 
 
-def sum_logs(parts: list[LaunchLogs]) -> LaunchLogs:
-    """Return log of the sum of latencies, by launch that has them all."""
+def sum_logs(parts: Sequence[LaunchLogs]) -> LaunchLogs:
+    """Return log of the sum of latencies, by launch that has them all; empty when one of `parts` is."""
     if not parts:
         return {}
     common = set.intersection(*(set(part) for part in parts))

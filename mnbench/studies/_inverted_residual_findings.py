@@ -9,24 +9,14 @@ from mnbench.catalog import cite
 from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Citation, Estimate, Run
 from mnbench.report.naming import conditions
+from mnbench.stats.slopes import mean_logs, ratio_of
 from mnbench.studies import _inverted_residual_plots as plots
 from mnbench.studies import _inverted_residual_rows as rows
+from mnbench.studies._cell_verdicts import combine, family_level, tally, within
 from mnbench.studies._compiled import LayersByCase, convolutions, openvino_layers
 from mnbench.studies._inverted_residual_rows import BlockRow, EqualCost, MemoryRow, Shortcut, Swept
 from mnbench.studies._matched_blocks import TOLERANCE
-from mnbench.studies._operator_slopes import (
-    Slopes,
-    backends_of,
-    combine,
-    family_level,
-    limits_of,
-    mean_logs,
-    measured_slopes,
-    operators_of,
-    ratio_of,
-    tally,
-    within,
-)
+from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 
 SAME = 1.10
@@ -39,7 +29,7 @@ CONSIDERABLY = 1.5
 
 def conclude(run: Run, facts: Facts) -> Conclusion:
     """Return the findings, tables and plots of whatever part of the plan was measured."""
-    slopes, operators, backends = measured_slopes(run), operators_of(run), backends_of(run)
+    slopes, operators, backends = Times(run), operators_of(run), backends_of(run)
     equal = rows.equal_cost(slopes, operators, backends)
     swept = rows.swept(slopes, operators, backends)
     shortcuts = rows.shortcuts(slopes, operators, backends)
@@ -82,7 +72,7 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
     )  # fmt: skip
 
 
-def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slopes: Slopes) -> Finding:
+def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slopes: Times) -> Finding:
     """Judge whether blocks of equal MAdds take equal time; show those of equal weights."""
     by_madds = [cell for cell in cells if cell.equal == "madds"]
     strict = family_level(slopes.level, len(by_madds))
@@ -112,7 +102,7 @@ def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slop
     )
 
 
-def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
+def expansion_finding(cells: Sequence[Swept], slopes: Times) -> Finding:
     """Judge whether latency follows t as MAdds do."""
     last = [cell for cell in cells if cell.is_last]
     strict = family_level(slopes.level, len(last))
@@ -136,7 +126,7 @@ def expansion_finding(cells: Sequence[Swept], slopes: Slopes) -> Finding:
     )
 
 
-def shortcut_finding(cells: Sequence[Shortcut], backends: Sequence[str], slopes: Slopes) -> Finding:
+def shortcut_finding(cells: Sequence[Shortcut], backends: Sequence[str], slopes: Times) -> Finding:
     """Judge whether a shortcut costs next to nothing."""
     strict = family_level(slopes.level, len(cells))
     judged = [within(ratio_of(cell.logs, strict), 0.0, CHEAP) for cell in cells]

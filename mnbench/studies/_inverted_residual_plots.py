@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
 from mnbench.report import canvas
+from mnbench.stats.slopes import ratio_of
 from mnbench.studies import _bars
 from mnbench.studies._inverted_residual_rows import RESIDUAL_KINDS, EqualCost, MemoryRow, Swept, latency_ns, shape
-from mnbench.studies._operator_slopes import ratio_of
 from mnbench.study_records import counted
 
 if TYPE_CHECKING:

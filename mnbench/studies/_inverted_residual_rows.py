@@ -15,8 +15,9 @@ from mnbench.records import Estimate
 from mnbench.stats import slopes as fitting
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.slopes import log_ratio, ratio_of
 from mnbench.studies._matched_blocks import EXPANSION, Measure, matched
-from mnbench.studies._operator_slopes import Slopes, log_ratio, ratio_of
+from mnbench.studies._operator_slopes import Key, Times
 
 RESIDUAL_KINDS = ("residual-depthwise", "residual")
 
@@ -174,7 +175,7 @@ class TimedRow:
     launches: int
 
 
-def equal_cost(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[str]) -> list[EqualCost]:
+def equal_cost(slopes: Times, operators: Sequence[Operator], backends: Sequence[str]) -> list[EqualCost]:
     """Return every planned pair of an inverted block and a residual one of equal cost."""
     cells = []
     for block in _standard_blocks(operators):
@@ -213,7 +214,7 @@ def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
     )
 
 
-def swept(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[str]) -> list[Swept]:
+def swept(slopes: Times, operators: Sequence[Operator], backends: Sequence[str]) -> list[Swept]:
     """Return the inverted blocks that differ in nothing but their expansion, three of them or more."""
     groups: dict[tuple[int, int], list[Operator]] = {}
     for operator in operators:
@@ -277,7 +278,7 @@ def expansion_row(cell: Swept, level: float) -> ExpansionRow:
     )
 
 
-def shortcuts(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[str]) -> list[Shortcut]:
+def shortcuts(slopes: Times, operators: Sequence[Operator], backends: Sequence[str]) -> list[Shortcut]:
     """Return every block that was planned both with its shortcut and without."""
     return [
         Shortcut(block=block, backend=backend, logs=log_ratio(slopes.logs(block, backend), slopes.logs(without, backend)))
@@ -334,13 +335,13 @@ def formula_madds(block: dict[str, Any]) -> int:
     return int(block["resolution"] ** 2 * channels * block["expansion"] * (channels + 9 + block["out_channels"]))
 
 
-def timed_rows(slopes: Slopes, operators: Sequence[Operator], backends: Sequence[str]) -> list[TimedRow]:
+def timed_rows(slopes: Times, operators: Sequence[Operator], backends: Sequence[str]) -> list[TimedRow]:
     """Return what was measured of every block in every runtime."""
     return [_timed_row(slopes, operator, backend) for operator in operators for backend in backends]
 
 
-def _timed_row(slopes: Slopes, block: Operator, backend: str) -> TimedRow:
-    counted, found = cost(block), slopes.lines.get((block, backend), {})
+def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
+    counted, found = cost(block), slopes.lines_of(Key(operator=block, backend=backend))
     latency = latency_ns(slopes.logs(block, backend), slopes.level)
     intercept = fitting.intercept(found, slopes.level)
     value, low, high = (None if part is None else part / 1e3 for part in _parts(latency))

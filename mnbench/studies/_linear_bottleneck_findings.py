@@ -13,23 +13,11 @@ from mnbench.stats import manifold
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.manifold import Activation
-from mnbench.stats.slopes import SLOPE_METHOD
+from mnbench.stats.slopes import SLOPE_METHOD, log_ratio, mean_logs, ratio_of
 from mnbench.studies import _linear_bottleneck_plots as plots
+from mnbench.studies._cell_verdicts import combine, family_level, tally, within
 from mnbench.studies._compiled import LayersByCase, convolutions, openvino_layers
-from mnbench.studies._operator_slopes import (
-    Slopes,
-    backends_of,
-    combine,
-    family_level,
-    limits_of,
-    log_ratio,
-    mean_logs,
-    measured_slopes,
-    operators_of,
-    ratio_of,
-    tally,
-    within,
-)
+from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table
 
 ACTIVATION_OF_KIND = {
@@ -129,7 +117,7 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
     """Return the findings, tables and plots of whatever part of the plan was measured."""
     level, seed, where = run.plan.level, run.plan.seed, conditions(run)
     survivals = survival(level, seed)
-    slopes, backends = measured_slopes(run), backends_of(run)
+    slopes, backends = Times(run), backends_of(run)
     compiled: LayersByCase = {**facts.get("ort_layers", {}), **openvino_layers(run)}
     layers = per_copy(run, compiled)
     costs = activation_costs(slopes, operators_of(run), backends, layers)
@@ -219,7 +207,7 @@ SPIRAL_LIMITS = (
 
 
 def activation_costs(
-    slopes: Slopes,
+    slopes: Times,
     operators: Sequence[Operator],
     backends: Sequence[str],
     layers: Mapping[tuple[Operator, str], tuple[float, float]],
@@ -268,7 +256,7 @@ def cost_finding(
     costs: Sequence[Cost],
     kinds: Sequence[str],
     backends: Sequence[str],
-    slopes: Slopes,
+    slopes: Times,
     layers: Mapping[tuple[Operator, str], tuple[float, float]],
 ) -> Finding:
     """Judge whether some activations cost next to nothing."""

@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from mnbench.report import canvas
 from mnbench.stats import manifold
+from mnbench.stats.slopes import ratio_of
 from mnbench.studies import _bars
-from mnbench.studies._operator_slopes import ratio_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,41 +1,223 @@
-"""What the studies of chains share: slopes of operators out of a run, and verdicts out of many cells.
+"""What the studies of chains share: from a run to the time of each operator.
 
-A cell of a study is one comparison of two operators in one runtime, or one operator's figure.
+An operator's time is the slope of its line in each launch, less what stands behind copies side by side where a study asks for
+that. `Times.time` refuses a slope that noise outweighs: one that is not positive in some launch, or whose interval is wider
+than ± 50 %.
+
+A slope is a difference of latencies, so that what slows one round down weighs manyfold. On a shared host a tenth of all
+rounds took 10 to 80 % longer, and nothing that the kernel counts shows it: work of others on the same core, probably. The
+reference workload timed beside each round does show it. A round beside which it ran at another speed is marked as disturbed
+when it is measured, and repeated, whatever the round itself took; no study uses it.
+
+Runs stored before that workload was timed have no such readings. For them alone, and where a study asks for it, a launch in
+which a graph's latency is over 10 % away from that of its median launch, in either direction, is left out of that graph's
+figures. This judges by the outcome, on data that the rule was settled on: an operator whose time really varies that much would
+look steadier than it is. How many were left out is counted, and said.
 """
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from mnbench.catalog.operators import Operator, parse
+from mnbench.catalog.operators import Operator, cost, parse
+from mnbench.compare import NULL_MODEL
 from mnbench.records import Case, Estimate, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples
-from mnbench.stats.paired import paired_ratio
-from mnbench.stats.slopes import Line, lines, slope_logs
-from mnbench.study_records import Holds
+from mnbench.stats.analysis import LaunchLogs, is_noisy, judged_by_workload, launch_logs, trusted_samples
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
+from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines, positive_logs, slopes_of, without_strays
 
-Key = tuple[Operator, str]
-"""An operator with `copies=1`, and a backend."""
+LINE_WEIGHT_BYTES = 10 << 20
+"""Weights of the longest chain of a line, where that can be met. Others on the host share the last-level cache: a fully
+connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, launch by launch, in chains of 16 MB (AMD EPYC,
+32 MB). Such a slope tells what the others left, not what the operator takes.
+"""
+WIDEST_PCT = 50.0
+"""Half the width of the widest interval that is kept."""
+SINGLE_METHOD = "graph of one operator, geometric mean over launches of round medians, Student t on logs"
+NOT_MEASURED, NOISE, WIDE = "not measured", "noise outweighs the slope", "interval wider than ± 50 %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slopes:
-    """The lines through the chains of each operator, by launch."""
+class Key:
+    """What is timed, and where. `operator` has one copy."""
 
-    lines: Mapping[Key, Mapping[int, Line]]
-    noisy: tuple[str, ...]
-    """Cases whose rounds were disturbed so often that nothing is concluded from their operators."""
-    level: float
+    operator: Operator
+    backend: str
+    batch: int = 1
 
-    def logs(self, operator: Operator, backend: str) -> LaunchLogs:
-        """Return log(ns of one copy) by launch; empty where it was not measured."""
-        return slope_logs(self.lines.get((operator, backend), {}))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Time:
+    """The time of one operator; without an estimate, `refused` says why."""
+
+    slopes_ns: Mapping[int, float]
+    """By launch, also of a time that is refused: in a sum of many it may still be a small part."""
+    logs: LaunchLogs
+    """log(ns) by launch; empty for a time that is refused."""
+    estimate: Estimate | None
+    intercept: Estimate | None
+    refused: str = ""
+
+
+class Times:
+    """Every time that a run tells, computed when it is asked for."""
+
+    def __init__(self, run: Run, *, subtracts_tails: bool = False, trims_strays: bool = False) -> None:
+        """Read a run. `subtracts_tails`: subtract what stands behind copies side by side, which the plan must time as well.
+
+        `trims_strays`: leave out strays, if the run holds no readings of the reference workload to judge its rounds by.
+        """
+        self._run, self.level, self._subtracts_tails = run, run.plan.level, subtracts_tails
+        self.trimmed = trims_strays and not judged_by_workload(run)
+        self._times: dict[Key, Time] = {}
+
+    @cached_property
+    def backends(self) -> tuple[str, ...]:
+        return backends_of(self._run)
+
+    @cached_property
+    def _launches(self) -> Mapping[Case, Sequence[Samples]]:
+        launches: dict[Case, list[Samples]] = {}
+        for samples in trusted_samples(self._run):
+            launches.setdefault(samples.case, []).append(samples)
+        return launches
+
+    @cached_property
+    def noisy(self) -> tuple[str, ...]:
+        """Chains whose rounds were disturbed so often that nothing is concluded from them."""
+        chains = (case for case in self._run.plan.cases if parse(case.model) is not None)
+        return tuple(case.id for case in chains if is_noisy(self._launches.get(case, ())))
+
+    @cached_property
+    def _all_latencies(self) -> Mapping[Case, LaunchLogs]:
+        return {case: {} if is_noisy(found) else launch_logs(found) for case, found in self._launches.items()}
+
+    @cached_property
+    def latencies(self) -> Mapping[Case, LaunchLogs]:
+        """log(ns) by launch of each graph, without strays where they are left out; none for one that was mostly disturbed."""
+        if not self.trimmed:
+            return self._all_latencies
+        return {case: without_strays(logs) for case, logs in self._all_latencies.items()}
+
+    def left_out(self) -> tuple[int, int]:
+        """Return how many launches of a graph were left out as strays, and of how many."""
+        kept, everything = (sum(len(logs) for logs in found.values()) for found in (self.latencies, self._all_latencies))
+        return everything - kept, everything
+
+    def disturbed(self) -> tuple[int, int]:
+        """Return how many rounds were marked as disturbed when they were measured, and of how many."""
+        rounds = [r for launches in self._launches.values() for samples in launches for r in samples.rounds]
+        return sum(1 for r in rounds if r.disturbances), len(rounds)
+
+    @cached_property
+    def chains(self) -> Mapping[Key, Mapping[int, LaunchLogs]]:
+        """By operator: its chains' latencies by number of copies, as the plan has them."""
+        found: dict[Key, dict[int, LaunchLogs]] = {}
+        for case in self._run.plan.cases:
+            operator = parse(case.model)
+            if operator is not None and (not operator.alone or operator.kind == "linear"):
+                key = Key(operator=replace(operator, copies=1, alone=0), backend=case.backend, batch=case.batch)
+                found.setdefault(key, {})[operator.copies] = self.latencies.get(case, {})
+        return {key: _line_of(key.operator, by_copies) for key, by_copies in found.items() if len(by_copies) > 1}
+
+    @cached_property
+    def _fitted(self) -> Mapping[Key, dict[int, Line]]:
+        return {key: lines(by_copies, partly=True) for key, by_copies in self.chains.items()}
+
+    def lines(self) -> Iterable[Key]:
+        """Return every line of the plan, without those that only tell what stands behind copies side by side."""
+        return (key for key in self.chains if not key.operator.side_by_side)
+
+    def lines_of(self, key: Key) -> Mapping[int, Line]:
+        """Return the line of each launch through an operator's chains; empty where it was not measured."""
+        return self._fitted.get(key, {})
 
     def launches(self) -> int:
         """Return the most launches that any operator has."""
-        return max((len(found) for found in self.lines.values()), default=0)
+        return max((len(found) for found in self._fitted.values()), default=0)
+
+    def logs(self, operator: Operator, backend: str) -> LaunchLogs:
+        """Return log(ns of one copy) by launch, however wide; empty where it was not measured, or is not positive."""
+        return positive_logs(self._slopes_ns(Key(operator=operator, backend=backend)))
+
+    def time(self, key: Key) -> Time:
+        """Return the time of an operator, refused where noise outweighs it."""
+        if key not in self._times:
+            self._times[key] = self._time(key)
+        return self._times[key]
+
+    def tail(self, key: Key) -> dict[int, float]:
+        """Return by launch the ns that pool and sum behind one copy cost, for the output of `key`'s operator."""
+        twin = replace(key, operator=tail_of(key.operator))
+        beside = replace(twin, operator=replace(twin.operator, side_by_side=1))
+        chained, branched = self.lines_of(twin), self.lines_of(beside)
+        return {n: branched[n].slope_ns - chained[n].slope_ns for n in sorted(chained.keys() & branched.keys())}
+
+    def single(self, key: Key) -> LaunchLogs:
+        """Return log(ns) by launch of the operator as a graph of its own; empty where it was not timed.
+
+        No stray is left out: this is one latency and no difference, and what people measure has strays in it. Rounds that were
+        marked as disturbed are not used here either.
+        """
+        alone = replace(key.operator, copies=1, alone=1)  # another name of the same graph
+        names = (single_of(key.operator).name, alone.name)
+        found = (self._all_latencies.get(Case(model=name, backend=key.backend, batch=key.batch), {}) for name in names)
+        return next((logs for logs in found if logs), {})
+
+    def between(self, key: Key, fewer: int, more: int) -> LaunchLogs:
+        """Return log(slope in ns) by launch between two numbers of copies, less the tail: on a straight line all are alike."""
+        chains = self.chains[key]
+        if fewer not in chains or more not in chains:
+            return {}
+        return positive_logs(self._less_tail(key, slopes_of(lines({k: chains[k] for k in (fewer, more)}))))
+
+    def estimate(self, logs: LaunchLogs, method: str) -> Estimate | None:
+        return geometric_mean(list(logs.values()), self.level, method)
+
+    def _slopes_ns(self, key: Key) -> dict[int, float]:
+        return self._less_tail(key, slopes_of(self.lines_of(key)))
+
+    def _less_tail(self, key: Key, slopes_ns: Mapping[int, float]) -> dict[int, float]:
+        """Return the slopes without what stands behind copies side by side: its mean, where a launch does not tell it."""
+        if key.operator.stride == 1 or not self._subtracts_tails:
+            return dict(slopes_ns)
+        tail = self.tail(key)
+        if len(tail) < FEWEST_LAUNCHES:
+            return {}
+        mean = math.fsum(tail.values()) / len(tail)
+        return {launch: slope - tail.get(launch, mean) for launch, slope in slopes_ns.items()}
+
+    def _time(self, key: Key) -> Time:
+        rest = intercept(self.lines_of(key), self.level)
+        slopes_ns = self._slopes_ns(key)
+        logs = positive_logs(slopes_ns)
+        estimate = self.estimate(logs, SLOPE_METHOD)
+        refused = ""
+        if len(slopes_ns) < FEWEST_LAUNCHES:
+            refused = NOT_MEASURED
+        elif estimate is None:
+            refused = NOISE
+        elif estimate.half_width_pct > WIDEST_PCT:
+            refused = WIDE
+        if refused:
+            return Time(slopes_ns=slopes_ns, logs={}, estimate=None, intercept=rest, refused=refused)
+        return Time(slopes_ns=slopes_ns, logs=logs, estimate=estimate, intercept=rest)
+
+
+def _line_of(operator: Operator, by_copies: Mapping[int, LaunchLogs]) -> dict[int, LaunchLogs]:
+    """Return the copies that make the line.
+
+    Chains whose weights would leave the cache are no part of it where shorter ones make a line. A single copy is a point of it
+    only where there are no two longer chains: the edges of its graph may be another conversion than those of a chain.
+    """
+    most = LINE_WEIGHT_BYTES // (4 * cost(operator).params)
+    near = {copies: logs for copies, logs in by_copies.items() if copies <= most}
+    points = near if len(near) > 1 else dict(by_copies)
+    chains = {copies: logs for copies, logs in points.items() if copies > 1}
+    return chains if len(chains) > 1 else points
 
 
 def chain_cases(operators: Iterable[Operator], backends: Sequence[str], copies: Sequence[int]) -> list[Case]:
@@ -56,89 +238,25 @@ def operators_of(run: Run) -> tuple[Operator, ...]:
 
 def backends_of(run: Run) -> tuple[str, ...]:
     """Return the runtimes of a plan, in its order, without the one that times nothing."""
-    return tuple(dict.fromkeys(case.backend for case in run.plan.cases if parse(case.model) is not None))
+    return tuple(dict.fromkeys(case.backend for case in run.plan.cases if case.model != NULL_MODEL))
 
 
-def measured_slopes(run: Run) -> Slopes:
-    """Return the lines of every operator whose chains were measured and quiet enough."""
-    launches: dict[Case, list[Samples]] = {}
-    for samples in trusted_samples(run):
-        launches.setdefault(samples.case, []).append(samples)
-    by_copies: dict[Key, dict[int, LaunchLogs]] = {}
-    planned: dict[Key, int] = {}
-    noisy: list[str] = []
-    for case in run.plan.cases:
-        operator = parse(case.model)
-        if operator is None:
-            continue
-        key = (replace(operator, copies=1), case.backend)
-        planned[key] = planned.get(key, 0) + 1
-        if is_noisy(launches.get(case, ())):
-            noisy.append(case.id)
-        elif logs := launch_logs(launches.get(case, ())):
-            by_copies.setdefault(key, {})[operator.copies] = logs
-    complete = {key: logs for key, logs in by_copies.items() if len(logs) == planned[key]}
-    return Slopes(lines={key: lines(logs) for key, logs in complete.items()}, noisy=tuple(noisy), level=run.plan.level)
+def single_of(operator: Operator) -> Operator:
+    """Return the graph of one operator and nothing else. A chain of one is that already where the shape is kept."""
+    keeps = operator.stride == 1 and operator.in_channels == operator.out_channels and operator.kind != "linear"
+    return replace(operator, copies=1) if keeps else replace(operator, copies=1, alone=1)
 
 
-def log_ratio(over: LaunchLogs, under: LaunchLogs) -> LaunchLogs:
-    """Return log(over / under) by launch that has both."""
-    return {launch: over[launch] - under[launch] for launch in sorted(over.keys() & under.keys())}
+def tail_of(operator: Operator) -> Operator:
+    """Return the chain whose twin side by side tells what pool and sum behind an operator's output cost."""
+    channels = operator.out_channels
+    return Operator(kind="depthwise", resolution=operator.out_resolution, in_channels=channels, out_channels=channels, kernel=3)
 
 
-def mean_logs(parts: Sequence[LaunchLogs]) -> LaunchLogs:
-    """Return the mean of logarithms by launch that has them all; empty when one of `parts` is."""
-    if not parts:
-        return {}
-    common = set.intersection(*(set(part) for part in parts))
-    return {launch: statistics.fmean(part[launch] for part in parts) for launch in sorted(common)}
-
-
-def ratio_of(logs: LaunchLogs, level: float) -> Estimate | None:
-    """Return the ratio behind log ratios by launch; None below three launches."""
-    return paired_ratio(list(logs.values()), level)
-
-
-def family_level(level: float, comparisons: int) -> float:
-    """Return the level of each of several intervals for all of them to hold together at `level` (Bonferroni)."""
-    return 1 - (1 - level) / max(1, comparisons)
-
-
-def within(estimate: Estimate | None, low: float, high: float) -> bool | None:
-    """Say whether the truth lies between `low` and `high`: None when the interval reaches over an end, or there is none."""
-    if estimate is None:
-        return None
-    if low <= estimate.low and estimate.high <= high:
-        return True
-    return False if estimate.high < low or estimate.low > high else None
-
-
-def combine(judgements: Sequence[bool | None]) -> Holds:
-    """Return the verdict on a claim about every cell.
-
-    It holds in part when some cells agree and others contradict it. When none agrees, it is refuted by half of the cells at
-    least: the others may be the part in which it holds. A cell that is not decided leaves open whether it holds everywhere.
-    """
-    if True in judgements and False in judgements:
-        return Holds.PARTLY
-    if 2 * judgements.count(False) >= len(judgements) > 0:
-        return Holds.NO
-    return Holds.YES if judgements and None not in judgements else Holds.UNDECIDED
-
-
-def tally(judgements: Sequence[bool | None]) -> str:
-    """Return `7 of 10 cells agree, 2 contradict, 1 is not decided`."""
-    yes, no, open_ = (sum(1 for one in judgements if one is kind) for kind in (True, False, None))
-    parts = [f"{yes} of {len(judgements)} cells agree", f"{no} contradict"]
-    if open_:
-        parts.append(f"{open_} {'is' if open_ == 1 else 'are'} not decided")
-    return ", ".join(parts)
-
-
-def limits_of(slopes: Slopes) -> str:
+def limits_of(found: Times) -> str:
     """Return what every finding of a sweep of chains has to say of its figures."""
-    noisy = f" Left out because their rounds were disturbed: {', '.join(slopes.noisy)}." if slopes.noisy else ""
+    noisy = f" Left out because their rounds were disturbed: {', '.join(found.noisy)}." if found.noisy else ""
     return (
-        f"Slopes over chains in {slopes.launches()} launches, batch 1, one thread, fp32, untrained weights; the chain keeps "
+        f"Slopes over chains in {found.launches()} launches, batch 1, one thread, fp32, untrained weights; the chain keeps "
         f"its tensors in the caches as a network does.{noisy}"
     )

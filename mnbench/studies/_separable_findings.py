@@ -10,10 +10,11 @@ from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
 from mnbench.report.numbers import bracketed
 from mnbench.stats.intervals import FEWEST_LAUNCHES
+from mnbench.stats.slopes import STRAY_PCT, log_ratio, scaled
+from mnbench.studies._operator_slopes import Key, Times
 from mnbench.studies._separable_grid import TABLE_3, Cell
 from mnbench.studies._separable_layers import proof
 from mnbench.studies._separable_rows import OperatorRow, refused_counts
-from mnbench.studies._separable_slopes import STRAY_PCT, Key, Times, over, scaled
 from mnbench.studies._separable_speedups import (
     parts_logs,
     planned_cells,
@@ -49,7 +50,6 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
     refused = refused_counts(operators)
     kept = sum(row.slope_ms is not None for row in operators)
     refusals = "; ".join(f"{number} {reason}" for reason, number in refused.items()) or "none refused"
-    out, of = found.left_out()
     return Finding(
         claim="A depthwise separable convolution needs 1/N + 1/DK² of a standard convolution's multiply-adds, "
         "8 to 9 times fewer with 3x3 kernels; read as time, it is faster by as much.",
@@ -57,8 +57,7 @@ def formula_finding(found: Times, operators: Sequence[OperatorRow]) -> Finding:
         measured=f"Of the speed-up that the formula gives, this CPU reaches: {'; '.join(said) or 'too little was measured'}.",
         figures=tuple(figures),
         verdict=judge_shares(medians),
-        limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}). {out} of {of} launches of a graph are "
-        f"left out: over {STRAY_PCT:g} % longer or shorter than in its median launch. No counter of the kernel says why.",
+        limits=f"{LIMITS} Of {len(operators)} lines {kept} have a time ({refusals}). {_left_out(found)}",
     )
 
 
@@ -129,7 +128,9 @@ def singles_finding(found: Times) -> Finding:
     said = []
     cells = _groups(planned_cells(found))["grid"]
     for backend in found.backends:
-        relative = _usable({c: over(single_speedup_logs(found, c, backend), speedup_logs(found, c, backend)) for c in cells})
+        relative = _usable(
+            {c: log_ratio(single_speedup_logs(found, c, backend), speedup_logs(found, c, backend)) for c in cells}
+        )
         median = median_over(relative.values(), found.level)
         medians.append(median)
         if median is not None:
@@ -148,6 +149,22 @@ def singles_finding(found: Times) -> Finding:
         verdict=judge_within([*medians, *sums]),
         limits=f"{LIMITS} A graph of one operator includes the call from Python and the conversion of its input and output to "
         "the layout that the runtime computes in, once each.",
+    )
+
+
+def _left_out(found: Times) -> str:
+    """Say what is left out, and whether its own latency decided that."""
+    if found.trimmed:
+        out, of = found.left_out()
+        return (
+            f"{out} of {of} launches of a graph are left out: over {STRAY_PCT:g} % longer or shorter than in its median "
+            "launch. No counter of the kernel says why."
+        )
+    out, of = found.disturbed()
+    return (
+        f"{out} of {of} rounds are left out as disturbed: not settled beforehand, or by the kernel's counters, or by a "
+        "reference workload timed before and after each; none for what its measured part took. A neighbour on the same core "
+        "that came and went between those two is not seen."
     )
 
 
@@ -202,7 +219,7 @@ def _depthwise_figures(found: Times, backend: str, cells: Sequence[Cell]) -> lis
     part = {}
     for cell in cells:
         depthwise = found.time(Key(operator=cell.depthwise, backend=backend, batch=cell.batch)).logs
-        part[cell] = over(depthwise, parts_logs(found, cell, backend))
+        part[cell] = log_ratio(depthwise, parts_logs(found, cell, backend))
     usable = _usable(part)
     median = median_over(usable.values(), found.level)
     if median is None:
@@ -217,7 +234,9 @@ def _longer(found: Times, backend: str) -> list[Figure]:
     figures = []
     for kind in ("standard", "depthwise", "pointwise", "separable"):
         keys = [key for key in found.lines() if key.operator.kind == kind and key.backend == backend]
-        by_operator = [logs for key in keys if len(logs := over(found.single(key), found.time(key).logs)) >= FEWEST_LAUNCHES]
+        by_operator = [
+            logs for key in keys if len(logs := log_ratio(found.single(key), found.time(key).logs)) >= FEWEST_LAUNCHES
+        ]
         median = median_over(by_operator, found.level)
         if median is not None:
             label = f"{backend}: {kind}, graph of one / slope, median of {len(by_operator)} shapes"

@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Case
+from mnbench.studies._operator_slopes import LINE_WEIGHT_BYTES, single_of, tail_of
 
 NETWORK = "mobilenet_v1_1.0_224"
 MOST_MADDS = 2_000_000_000
 """Of one copy, all images: beyond it a copy takes as long as a round, and shows nothing that smaller ones do not."""
 MOST_WEIGHTS_MIB = 40
-LINE_WEIGHT_BYTES = 10 << 20
-"""Weights of the longest chain of a line, where that can be met. Others on the host share the last-level cache: a fully
-connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, launch by launch, in chains of 16 MB (AMD EPYC,
-32 MB). Such a slope tells what the others left, not what the operator takes.
-"""
 MADDS_PER_NS, BYTES_PER_NS, NS_PER_LAYER = 50.0, 20.0, 1_000.0
 """What one core does, roughly: only to choose how many copies are worth timing."""
 
@@ -199,18 +195,6 @@ def plan_cases(backends: Sequence[str], *, quick: bool, memory_bytes: int, skipp
             graphs = line.graphs()
             cases |= dict.fromkeys(Case(model=g.name, backend=b, batch=line.batch) for b in backends for g in graphs)
     return list(cases)
-
-
-def single_of(operator: Operator) -> Operator:
-    """Return the graph of one operator and nothing else. A chain of one is that already where the shape is kept."""
-    keeps = operator.stride == 1 and operator.in_channels == operator.out_channels and operator.kind != "linear"
-    return replace(operator, copies=1) if keeps else replace(operator, copies=1, alone=1)
-
-
-def tail_of(operator: Operator) -> Operator:
-    """Return the chain whose twin side by side tells what pool and sum behind an operator's output cost."""
-    channels = operator.out_channels
-    return Operator(kind="depthwise", resolution=operator.out_resolution, in_channels=channels, out_channels=channels, kernel=3)
 
 
 def copies_of(operator: Operator, batch: int, *, checked: bool = False) -> tuple[int, ...]:

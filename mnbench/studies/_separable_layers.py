@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
-from mnbench.records import Estimate
+from mnbench.records import Case, Estimate
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
-from mnbench.stats.slopes import ratio, ratio_of_sum
-from mnbench.studies._separable_grid import POOL, V1_LAYERS
+from mnbench.stats.slopes import ratio, ratio_of_sum, scaled
+from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
+from mnbench.studies._separable_grid import NETWORK, POOL, V1_LAYERS
 from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
-from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, scaled
 
 POOL_NAME = "global pool 7x7, 1024"
 
@@ -75,7 +75,7 @@ def _layer_row(found: Times, operator: Operator, repeats: int, backend: str) -> 
     key = Key(operator=operator, backend=backend)
     measured, single = found.time(key), in_ms(found.estimate(found.single(key), SINGLE_METHOD))
     slope, straight = in_ms(measured.estimate), in_parts(straightness(found, key))
-    share = ratio(scaled(repeats, measured.logs), found.network(backend), found.level)
+    share = ratio(scaled(repeats, measured.logs), network_logs(found, backend), found.level)
     return LayerRow(
         backend=backend,
         layer=layer_name(operator),
@@ -98,7 +98,7 @@ def _layer_row(found: Times, operator: Operator, repeats: int, backend: str) -> 
 def _pool_row(found: Times, backend: str) -> LayerRow:
     logs = pool_logs(found, backend)
     slope = in_ms(found.estimate(logs, "difference of two slopes in each launch, geometric mean, Student t on logs"))
-    share = ratio(logs, found.network(backend), found.level)
+    share = ratio(logs, network_logs(found, backend), found.level)
     return LayerRow(
         backend=backend,
         layer=POOL_NAME,
@@ -126,6 +126,11 @@ def straightness(found: Times, key: Key) -> Estimate | None:
     return ratio(found.between(key, copies[1], copies[2]), found.between(key, copies[0], copies[1]), found.level)
 
 
+def network_logs(found: Times, backend: str) -> LaunchLogs:
+    """Return log(ns) by launch of the whole network; empty where it was not measured."""
+    return found.latencies.get(Case(model=NETWORK, backend=backend), {})
+
+
 def pool_logs(found: Times, backend: str) -> LaunchLogs:
     """Return log(ns) by launch of the network's global pool; empty where noise outweighs it."""
     tail = found.tail(Key(operator=POOL, backend=backend))
@@ -135,7 +140,7 @@ def pool_logs(found: Times, backend: str) -> LaunchLogs:
 def proof(found: Times, backend: str) -> Proof:
     """Return the sum of MobileNetV1's layers over its latency, from slopes and from graphs of one operator."""
     keys = [(Key(operator=operator, backend=backend), repeats) for operator, repeats in V1_LAYERS]
-    network = found.network(backend)
+    network = network_logs(found, backend)
     pool = found.tail(Key(operator=POOL, backend=backend))
     slopes = [times_of(repeats, found.time(key).slopes_ns) for key, repeats in keys]
     singles = [times_of(repeats, in_ns(found.single(key))) for key, repeats in keys]

@@ -9,7 +9,7 @@ from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Estimate, Run
 from mnbench.stats.roofline import ceilings_for, limits, sum_of_floors
 from mnbench.stats.slopes import ratio
-from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times
+from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
 
 NS_PER_MS = 1e6
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
 from mnbench.stats.analysis import LaunchLogs
-from mnbench.stats.paired import paired_ratio
-from mnbench.stats.slopes import ratio
+from mnbench.stats.slopes import log_ratio, ratio, ratio_of, sum_logs
+from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
 from mnbench.studies._separable_grid import TABLE_3, Cell, cells
 from mnbench.studies._separable_rows import in_ms, in_parts
-from mnbench.studies._separable_slopes import SINGLE_METHOD, Key, Times, over, plus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,25 +75,25 @@ def pair_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
 
 def parts_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
     """Return log(ns) by launch of depthwise and pointwise added up."""
-    return plus(*(found.time(_key(cell, part, backend)).logs for part in (cell.depthwise, cell.pointwise)))
+    return sum_logs([found.time(_key(cell, part, backend)).logs for part in (cell.depthwise, cell.pointwise)])
 
 
-def speedup_logs(found: Times, cell: Cell, backend: str) -> dict[int, float]:
+def speedup_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
     """Return log(standard over separable) by launch; empty where either is missing."""
-    return over(found.time(_key(cell, cell.standard, backend)).logs, pair_logs(found, cell, backend))
+    return log_ratio(found.time(_key(cell, cell.standard, backend)).logs, pair_logs(found, cell, backend))
 
 
-def single_speedup_logs(found: Times, cell: Cell, backend: str) -> dict[int, float]:
+def single_speedup_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
     """Return the same from graphs of one operator each."""
     if cell.paired:
         separable = found.single(_key(cell, cell.separable, backend))
     else:
-        separable = plus(*(found.single(_key(cell, part, backend)) for part in (cell.depthwise, cell.pointwise)))
-    return over(found.single(_key(cell, cell.standard, backend)), separable)
+        separable = sum_logs([found.single(_key(cell, part, backend)) for part in (cell.depthwise, cell.pointwise)])
+    return log_ratio(found.single(_key(cell, cell.standard, backend)), separable)
 
 
 def speedup(found: Times, cell: Cell, backend: str) -> Estimate | None:
-    return paired_ratio(list(speedup_logs(found, cell, backend).values()), found.level)
+    return ratio_of(speedup_logs(found, cell, backend), found.level)
 
 
 def planned_cells(found: Times) -> tuple[Cell, ...]:
@@ -116,7 +115,7 @@ def _sides(cell: Cell) -> set[tuple[Operator, int]]:
 
 def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
     gain = speedup(found, cell, backend)
-    alone = paired_ratio(list(single_speedup_logs(found, cell, backend).values()), found.level)
+    alone = ratio_of(single_speedup_logs(found, cell, backend), found.level)
     gained, single = in_parts(gain), in_parts(alone)
     parts, depthwise = parts_logs(found, cell, backend), found.time(_key(cell, cell.depthwise, backend)).logs
     part = ratio(depthwise, parts, found.level)

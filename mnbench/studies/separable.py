@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from mnbench.records import Plan, Run, SettleRule
 from mnbench.studies import Study
+from mnbench.studies._operator_slopes import Times
 from mnbench.studies._planning import sweep_plan, usable_memory_bytes
 from mnbench.studies._separable_findings import formula_finding, proof_finding, singles_finding, table_3_finding
 from mnbench.studies._separable_grid import NETWORK, plan_cases
 from mnbench.studies._separable_layers import LayerRow, layer_rows
 from mnbench.studies._separable_plots import heat_map, in_sweep, layers, line_over_n
 from mnbench.studies._separable_rows import OperatorRow, operator_rows
-from mnbench.studies._separable_slopes import Times
 from mnbench.studies._separable_speedups import SpeedupRow, Table3Row, speedup_rows, table_3_rows
 from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
@@ -41,9 +41,14 @@ def plan(options: StudyOptions) -> Plan:
     )
 
 
+def operator_times(run: Run) -> Times:
+    """Return the operators' times, strays left out where nothing but their latency tells them (`_operator_slopes`)."""
+    return Times(run, subtracts_tails=True, trims_strays=True)
+
+
 def conclude(run: Run, _facts: Facts) -> Conclusion:
     """Return the findings, tables and plots of what was measured."""
-    found = Times(run)
+    found = operator_times(run)
     operators, speedups, v1 = operator_rows(found, run), speedup_rows(found), layer_rows(found)
     findings = (
         formula_finding(found, operators),

@@ -10,7 +10,7 @@ import pytest
 from mnbench import studies
 from mnbench.catalog.operators import Operator, check, cost
 from mnbench.records import Estimate
-from mnbench.studies import _operator_slopes as cells
+from mnbench.studies import _cell_verdicts as cells
 from mnbench.studies import inverted_residual as study
 from mnbench.studies._inverted_residual_findings import conclude
 from mnbench.studies._inverted_residual_rows import fitted_growth

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mnbench.catalog.operators import cost, parse
+from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
 from mnbench.studies import separable
+from mnbench.studies._operator_slopes import NOISE, NOT_MEASURED, WIDE, Key, single_of
 from mnbench.studies._separable_grid import (
     NETWORK,
     POOL,
@@ -20,62 +21,26 @@ from mnbench.studies._separable_grid import (
     other_cells,
     plan_cases,
     reason_to_skip,
-    single_of,
 )
 from mnbench.studies._separable_layers import layer_rows, proof
 from mnbench.studies._separable_rows import operator_rows, refused_counts
-from mnbench.studies._separable_slopes import NOISE, NOT_MEASURED, WIDE, Key, Times
 from mnbench.studies._separable_speedups import speedup_rows, table_3_rows
 from mnbench.studies._separable_verdicts import judge_shares, judge_steps, judge_within, median_over, widened
+from mnbench.studies.separable import operator_times
 from mnbench.study_records import Holds, StudyOptions
-from tests.conftest import a_launch, a_plan, a_round, a_run
-
-EDGE_NS, TAIL_NS, SINGLE_EDGE_NS = 30_000.0, 5_000.0, 300_000.0
-LAUNCHES = 4
-BACKENDS = ("ort", "openvino")
-
-
-def time_of(operator):
-    """One copy's true time in ns: 60 MAdds a ns, a tenth of that for depthwise, 100 us for a pool's twin at least."""
-    per_ns = 6.0 if operator.kind == "depthwise" else 60.0
-    if operator.kind == "separable":
-        depthwise = cost(replace(operator, kind="depthwise", out_channels=operator.in_channels)).madds
-        return depthwise / 6.0 + (cost(operator).madds - depthwise) / 60.0
-    return cost(operator).madds / per_ns
-
-
-def latency_ns(case, network_factor):
-    if case.model == "none":
-        return 400
-    if case.model == NETWORK:
-        layers = sum(repeats * time_of(operator) for operator, repeats in V1_LAYERS)
-        return network_factor * (layers + TAIL_NS)
-    operator = parse(case.model)
-    if operator == single_of(replace(operator, copies=1)) and operator.copies == 1:
-        return SINGLE_EDGE_NS * (operator.alone and operator.kind != "linear") + EDGE_NS + time_of(operator)
-    tail = TAIL_NS if operator.stride > 1 or operator.side_by_side else 0.0
-    return EDGE_NS + operator.copies * (case.batch * time_of(operator) + tail)
-
-
-def made_up(*, quick=True, factor=1.0, change=lambda case, launch, ns: ns, keep=lambda case: True):
-    """Return the run of a plan whose latencies are those true times, all 3 % higher in every other launch."""
-    cases = plan_cases(BACKENDS, quick=quick, memory_bytes=1 << 40, skipped=[])
-    samples = [
-        a_launch(case, launch, a_round([int(change(case, launch, latency_ns(case, factor) * (1 + 0.03 * (launch % 2))))] * 3))
-        for case in cases if keep(case) for launch in range(LAUNCHES)
-    ]  # fmt: skip
-    return a_run(a_plan(*cases, baseline=NETWORK, study="separable"), *samples)
+from tests.conftest import a_launch, a_round
+from tests.separable_runs import BACKENDS, LAUNCHES, TAIL_NS, made_up, time_of
 
 
 def test_every_operator_is_found_as_long_as_it_is():
-    found = Times(made_up())
+    found = operator_times(made_up())
     for key in found.lines():
         expected_ns = key.batch * time_of(key.operator)
         assert found.time(key).estimate.value == pytest.approx(expected_ns * math.sqrt(1.03), rel=2e-3), key
 
 
 def test_what_stands_behind_copies_side_by_side_is_subtracted():
-    found = Times(made_up())
+    found = operator_times(made_up())
     strided = Key(operator=V1_LAYERS[3][0], backend="ort")
     assert strided.operator.stride == 2
     assert found.tail(strided)[0] == pytest.approx(TAIL_NS, rel=1e-2)
@@ -85,7 +50,7 @@ def test_what_stands_behind_copies_side_by_side_is_subtracted():
 
 def test_the_layers_add_up_to_a_network_that_is_their_sum_and_to_1_over_1_2_of_one_that_takes_longer():
     for factor in (1.0, 1.2):
-        one = proof(Times(made_up(factor=factor)), "openvino")
+        one = proof(operator_times(made_up(factor=factor)), "openvino")
         assert one.missing == ()
         assert one.slopes.value == pytest.approx(1 / factor, rel=1e-3)
         assert one.singles.value > 1.1 * one.slopes.value
@@ -102,7 +67,7 @@ def test_layers_of_the_network_are_those_of_the_paper_and_count_its_multiply_add
 
 
 def test_a_network_whose_pairs_are_as_slow_as_their_parts_reaches_that_share_of_the_formula():
-    rows = speedup_rows(Times(made_up()))
+    rows = speedup_rows(operator_times(made_up()))
     row = next(r for r in rows if r.backend == "ort" and (r.resolution, r.in_channels, r.out_channels) == (14, 512, 512))
     # By hand: standard 9·512 per element at 60, pair 9 at 6 plus 512 at 60.
     expected = (9 * 512 / 60) / (9 / 6 + 512 / 60)
@@ -111,13 +76,13 @@ def test_a_network_whose_pairs_are_as_slow_as_their_parts_reaches_that_share_of_
     assert row.share_pct == pytest.approx(100 * expected / row.formula_speedup, rel=1e-2)
     assert row.depthwise_madds_pct == pytest.approx(100 * 9 / 521)
     assert not any(row.out_channels == 32 for row in rows)  # a quick study has no line over N
-    rows = speedup_rows(Times(made_up(quick=False)))
+    rows = speedup_rows(operator_times(made_up(quick=False)))
     swept = next(r for r in rows if r.backend == "ort" and (r.in_channels, r.out_channels) == (128, 32))
     assert swept.speedup == pytest.approx((9 * 32 / 60) / (9 / 6 + 32 / 60), rel=1e-2)
 
 
 def test_table_3_is_gone_through_row_by_row():
-    rows = [row for row in table_3_rows(Times(made_up())) if row.backend == "ort"]
+    rows = [row for row in table_3_rows(operator_times(made_up())) if row.backend == "ort"]
     assert [round(row.counted_madds_m, 1) for row in rows] == [462.4, 52.3, 29.6, 15.1]
     assert [round(row.madds_ratio, 1) for row in rows] == [1.0, 8.8, 15.6, 30.6]
     assert [row.speedup is not None for row in rows] == [True] * 4
@@ -136,7 +101,7 @@ def test_a_slope_that_noise_outweighs_is_refused_counted_and_said():
         return (ns + 100e6) * (0.92 if case.model == longest and launch == 1 else 1.0)
 
     run = made_up(change=shrink)
-    found = Times(run)
+    found = operator_times(run)
     assert found.time(Key(operator=operator, backend="ort")).refused == NOISE
     assert found.time(Key(operator=operator, backend="openvino")).refused == ""
     rows = operator_rows(found, run)
@@ -154,7 +119,7 @@ def test_a_slope_whose_interval_is_too_wide_is_refused_but_still_a_small_part_of
     def edge_heavy(case, launch, ns):  # edges so heavy that a spread of 9 % outweighs the slope
         return (ns + 20e6) * spread[case.model][launch] if case.model in spread else ns
 
-    found = Times(made_up(change=edge_heavy))
+    found = operator_times(made_up(change=edge_heavy))
     measured = found.time(Key(operator=operator, backend="ort"))
     assert measured.refused in (WIDE, NOISE)
     assert measured.estimate is None
@@ -170,7 +135,7 @@ def test_a_launch_beside_a_neighbour_on_the_core_is_left_out_of_that_graph_and_s
         return ns * (1.6 if case.model in (longest, NETWORK) and case.backend == "ort" and launch == 2 else 1.0)
 
     run = made_up(change=slowed)
-    found = Times(run)
+    found = operator_times(run)
     assert found.left_out()[0] == 2
     assert sorted(found.time(Key(operator=operator, backend="ort")).logs) == [0, 1, 3]
     assert found.time(Key(operator=operator, backend="ort")).estimate.value == pytest.approx(time_of(operator), rel=0.04)
@@ -186,7 +151,7 @@ def test_a_layer_that_a_launch_lacks_counts_with_the_mean_of_its_other_launches(
     def slowed(case, launch, ns):
         return ns * (1.6 if case.model in lengths and case.backend == "ort" and launch == 0 else 1.0)
 
-    found = Times(made_up(change=slowed))
+    found = operator_times(made_up(change=slowed))
     assert 0 not in found.time(Key(operator=operator, backend="ort")).slopes_ns
     assert proof(found, "ort").slopes.value == pytest.approx(1.0, rel=1e-2)
 
@@ -203,7 +168,8 @@ def test_whatever_part_was_measured_is_concluded_from(kept):
 
 
 def test_a_line_that_is_straight_is_told_as_straight():
-    rows = [row for row in layer_rows(Times(made_up(quick=False))) if row.backend == "ort" and row.straightness is not None]
+    found = operator_times(made_up(quick=False))
+    rows = [row for row in layer_rows(found) if row.backend == "ort" and row.straightness is not None]
     assert len(rows) > 15
     assert all(row.straightness == pytest.approx(1.0, abs=0.02) for row in rows)
 
@@ -238,7 +204,7 @@ def test_chains_are_kept_short_where_their_weights_would_leave_the_cache():
         assert copies <= 2 or 4 * cost(operator).params * copies <= 10 << 20, operator
     fully_connected = V1_LAYERS[-1][0]
     alone = single_of(fully_connected)
-    found = Times(made_up())
+    found = operator_times(made_up())
     assert sorted(found.chains[Key(operator=fully_connected, backend="ort")]) == [1, 2]
     assert alone.alone == 1
     assert found.time(Key(operator=fully_connected, backend="ort")).refused == ""
@@ -251,7 +217,7 @@ def test_a_chain_that_leaves_the_cache_is_no_part_of_a_line_that_shorter_ones_ma
     case = replace(run.plan.cases[0], model=longest)
     launches = [a_launch(case, launch, a_round([int(10 * 4 * time_of(heavy))] * 3)) for launch in range(LAUNCHES)]
     run = replace(run, plan=replace(run.plan, cases=(*run.plan.cases, case)), samples=(*run.samples, *launches))
-    found = Times(run)
+    found = operator_times(run)
     assert sorted(found.chains[Key(operator=heavy, backend=case.backend)]) == [1, 2]
     assert found.time(Key(operator=heavy, backend=case.backend)).estimate.value == pytest.approx(time_of(heavy), rel=0.04)
 
