@@ -10,11 +10,13 @@ from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Citation, Estimate, Run
 from mnbench.report.naming import conditions
 from mnbench.stats.slopes import mean_logs, ratio_of
+from mnbench.studies import _inverted_residual_cells as block_cells
 from mnbench.studies import _inverted_residual_plots as plots
 from mnbench.studies import _inverted_residual_rows as rows
 from mnbench.studies._cell_verdicts import combine, family_level, tally, within
 from mnbench.studies._compiled import LayersByCase, convolutions, openvino_layers
-from mnbench.studies._inverted_residual_rows import BlockRow, EqualCost, MemoryRow, Shortcut, Swept
+from mnbench.studies._inverted_residual_cells import RESIDUAL_KINDS, EqualCost, Shortcut, Swept, shape
+from mnbench.studies._inverted_residual_rows import BlockRow, MemoryRow
 from mnbench.studies._matched_blocks import TOLERANCE
 from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
@@ -30,9 +32,9 @@ CONSIDERABLY = 1.5
 def conclude(run: Run, facts: Facts) -> Conclusion:
     """Return the findings, tables and plots of whatever part of the plan was measured."""
     slopes, operators, backends = Times(run), operators_of(run), backends_of(run)
-    equal = rows.equal_cost(slopes, operators, backends)
-    swept = rows.swept(slopes, operators, backends)
-    shortcuts = rows.shortcuts(slopes, operators, backends)
+    equal = block_cells.equal_cost(slopes, operators, backends)
+    swept = block_cells.swept(slopes, operators, backends)
+    shortcuts = block_cells.shortcuts(slopes, operators, backends)
     memory = rows.memory_rows(operators)
     blocks, grid = rows.block_rows(facts.get("network", [])), rows.block_rows(facts.get("grid", []))
     compiled: LayersByCase = {**facts.get("ort_layers", {}), **openvino_layers(run)}
@@ -79,7 +81,7 @@ def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slop
     judged = [within(ratio_of(cell.per_cost, strict), 1 / SAME, SAME) for cell in by_madds]
     figures = []
     for backend in backends:
-        for kind in rows.RESIDUAL_KINDS:
+        for kind in RESIDUAL_KINDS:
             of_kind = [cell for cell in cells if (cell.backend, cell.residual.kind) == (backend, kind)]
             for what, mine in (
                 ("per MAdd and weight, stride 1", [cell for cell in of_kind if cell.block.stride == 1]),
@@ -112,7 +114,7 @@ def expansion_finding(cells: Sequence[Swept], slopes: Times) -> Finding:
         expected, found = cell.madds_over_first, ratio_of(cell.growth, slopes.level)
         judged.append(within(ratio_of(cell.growth, strict), expected / SAME, expected * SAME))
         ends = f"growth from t = {cell.first.expansion} to {cell.block.expansion}"
-        figures += _figure(f"{cell.backend}, {rows.shape(cell.block)}: {ends}", "x", found)
+        figures += _figure(f"{cell.backend}, {shape(cell.block)}: {ends}", "x", found)
         counts[ends] = expected
     by_madds = [Figure(label=f"by MAdds: {ends}", unit="x", estimate=counted(value)) for ends, value in counts.items()]
     return Finding(

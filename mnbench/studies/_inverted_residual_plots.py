@@ -12,7 +12,8 @@ from mnbench.records import Estimate
 from mnbench.report import canvas
 from mnbench.stats.slopes import ratio_of
 from mnbench.studies import _bars
-from mnbench.studies._inverted_residual_rows import RESIDUAL_KINDS, EqualCost, MemoryRow, Swept, latency_ns, shape
+from mnbench.studies._inverted_residual_cells import RESIDUAL_KINDS, EqualCost, Swept, latency_ns, shape
+from mnbench.studies._inverted_residual_rows import MemoryRow
 from mnbench.study_records import counted
 
 if TYPE_CHECKING:

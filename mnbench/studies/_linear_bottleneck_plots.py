@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mnbench.stats.manifold import Activation
-    from mnbench.studies._linear_bottleneck_findings import Cost, Survival
+    from mnbench.studies._linear_bottleneck_costs import Cost
+    from mnbench.studies._linear_bottleneck_spiral import Survival
 
 DRAWN = (2, 3, 5, 15, 30)
 """The dimensions of the paper's figure."""

@@ -14,7 +14,8 @@ from mnbench.catalog.operators import Operator
 from mnbench.records import Plan, Run
 from mnbench.studies import Study
 from mnbench.studies._compiled import ort_layers
-from mnbench.studies._linear_bottleneck_findings import ACTIVATION_OF_KIND, conclude
+from mnbench.studies._linear_bottleneck_costs import ACTIVATION_OF_KIND
+from mnbench.studies._linear_bottleneck_findings import conclude
 from mnbench.studies._operator_slopes import chain_cases
 from mnbench.studies._planning import sweep_plan
 from mnbench.study_records import Facts, StudyOptions

@@ -12,8 +12,8 @@ from mnbench.catalog.operators import Operator, check, cost
 from mnbench.records import Estimate
 from mnbench.studies import _cell_verdicts as cells
 from mnbench.studies import inverted_residual as study
+from mnbench.studies._inverted_residual_cells import fitted_growth
 from mnbench.studies._inverted_residual_findings import conclude
-from mnbench.studies._inverted_residual_rows import fitted_growth
 from mnbench.studies._matched_blocks import inverted, matched
 from mnbench.studies._zoo_blocks import grid_blocks, network_blocks
 from mnbench.study_records import Holds

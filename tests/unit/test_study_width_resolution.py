@@ -6,6 +6,7 @@ import pytest
 
 from mnbench import catalog
 from mnbench.studies import width_resolution as study
+from mnbench.studies._width_resolution_grid import parts
 from mnbench.study_records import Holds, StudyOptions
 from tests.study_runs import a_study_run, figure_of, only_row
 
@@ -14,7 +15,7 @@ MADDS = {name: round(catalog.card(name).madds[0].value) for name in NETWORKS}
 
 
 def concluded(latency_ms, **changes):
-    found = study.conclude(a_study_run({(n, "ort"): latency_ms(*study.parts(n)) for n in NETWORKS}, MADDS, **changes), {})
+    found = study.conclude(a_study_run({(n, "ort"): latency_ms(*parts(n)) for n in NETWORKS}, MADDS, **changes), {})
     return found, dict(
         zip(("front", "ranks", "fit", "v1 width", "v1 resolution", "v2 width", "v2 resolution"), found.findings, strict=True)
     )
@@ -94,5 +95,5 @@ def test_a_grid_of_which_one_network_was_measured_is_concluded():
 def test_the_full_plan_has_all_points_and_the_quick_one_all_widths():
     full, quick = study.plan(StudyOptions()), study.plan(StudyOptions(quick=True))
     assert len(full.cases) == 2 * (16 + 22) + 1
-    widths = {study.parts(case.model)[:2] for case in quick.cases if case.backend != "null"}
-    assert widths == {study.parts(name)[:2] for name in NETWORKS}
+    widths = {parts(case.model)[:2] for case in quick.cases if case.backend != "null"}
+    assert widths == {parts(name)[:2] for name in NETWORKS}
