@@ -1,7 +1,7 @@
 """The reference workload: fixed arithmetic timed before and after each round, which tells how fast the CPU is just now.
 
-On a shared host a neighbour on the same physical core makes everything 10 to 80 % slower for a while, and the kernel counts
-none of it: no steal, no waiting. A few matrix products that stay in the innermost caches take the same time to within 2 % while
+On a shared host a neighbour on the same physical core makes everything slower for a while, here by up to a half, and the kernel
+counts none of it: no steal, no waiting. A few matrix products that stay in the innermost caches take the same time to within 2 % while
 nobody interferes (docs/methodology.md), so a round beside which they took longer was measured on another machine, so to speak.
 The round itself is not looked at: what is left out does not depend on what came out.
 """
