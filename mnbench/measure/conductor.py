@@ -103,6 +103,14 @@ class Conductor:
         for samples in already.samples:
             for measured in samples.rounds:
                 self._note(samples.case, samples.launch, measured)
+        self._remember_speed(already)
+
+    def _remember_speed(self, already: Already) -> None:
+        """Learn the usual speed from an interrupted run's readings, or its two halves could be of two speeds."""
+        done = [(measured, samples.case) for samples in already.samples for measured in samples.rounds]
+        for measured, case in sorted(done, key=lambda pair: pair[0].order):
+            if measured.workload_before_ns is not None and measured.workload_after_ns is not None:
+                self._usual_speed[self._cpus_of(case)].differs(measured.workload_before_ns, measured.workload_after_ns)
 
     def elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._start_ns) / 1e9

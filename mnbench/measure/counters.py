@@ -68,14 +68,15 @@ class CounterReader:
     def read(self) -> Counters:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         tasks = self._tasks()
-        busy_ns, everywhere_ns = self._ticks(_BUSY_FIELDS) * _TICK_NS, self._ticks(_BUSY_FIELDS, ("cpu",)) * _TICK_NS
+        stat = _text(self._root / "proc/stat")  # once: two readings could disagree by a tick
+        busy_ns, everywhere_ns = _ticks(stat, _BUSY_FIELDS, self._names), _ticks(stat, _BUSY_FIELDS, ("cpu",))
         return Counters(
             wall_ns=time.perf_counter_ns(),
             cpu_ns=time.process_time_ns(),
             voluntary_switches=usage.ru_nvcsw,
             involuntary_switches=usage.ru_nivcsw,
             run_queue_wait_ns=sum(waited for _, waited in tasks.values()),
-            steal_ns=self._ticks(_STEAL_FIELDS) * _TICK_NS,
+            steal_ns=_ticks(stat, _STEAL_FIELDS, self._names),
             busy_ns=busy_ns,
             other_busy_ns=everywhere_ns - busy_ns,
             task_cpu_ns={task: ran for task, (ran, _) in tasks.items()},
@@ -87,11 +88,6 @@ class CounterReader:
         """Return (time run, time ready but not running) of each thread of this process, in ns (proc(5), schedstat)."""
         read = ((int(task.name), _text(task / "schedstat").split()) for task in (self._root / "proc/self/task").iterdir())
         return {task: (int(fields[0]), int(fields[1])) for task, fields in read if len(fields) > 1}
-
-    def _ticks(self, fields: tuple[int, ...], names: tuple[str, ...] | None = None) -> int:
-        """Sum fields of the measured CPUs' lines of /proc/stat, or of the lines called `names`."""
-        lines = (line.split() for line in _text(self._root / "proc/stat").splitlines() if line.startswith("cpu"))
-        return sum(int(line[field]) for line in lines if line[0] in (names or self._names) for field in fields)
 
     def _pressure_us(self) -> int | None:
         match = re.search(r"^some .*total=(\d+)", _text(self._root / "proc/pressure/cpu"))
@@ -107,6 +103,12 @@ class CounterReader:
             elif "throttled_time" in fields:
                 found.append(int(fields["throttled_time"]))
         return max(found, default=None)
+
+
+def _ticks(stat: str, fields: tuple[int, ...], names: tuple[str, ...]) -> int:
+    """Return in ns the sum of some fields of the lines of /proc/stat called `names`."""
+    lines = (line.split() for line in stat.splitlines() if line.startswith("cpu"))
+    return sum(int(line[field]) for line in lines if line[0] in names for field in fields) * _TICK_NS
 
 
 def _difference(later: int | None, earlier: int | None) -> int | None:

@@ -1,9 +1,9 @@
 """The reference workload: fixed arithmetic timed before and after each round, which tells how fast the CPU is just now.
 
 On a shared host a neighbour on the same physical core makes everything slower for a while, here by up to a half, and the kernel
-counts none of it: no steal, no waiting. A few matrix products that stay in the innermost caches take the same time to within 2 % while
-nobody interferes (docs/methodology.md), so a round beside which they took longer was measured on another machine, so to speak.
-The round itself is not looked at: what is left out does not depend on what came out.
+counts none of it: no steal, no waiting. A few matrix products that stay in the innermost caches take the same time to within
+2 % while nobody interferes (docs/methodology.md), so a round beside which they took longer was measured on another machine, so
+to speak. The round itself is not looked at: what is left out does not depend on what came out.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SIDE = 96
 """Rows and columns of the matrices: three of them take 108 KiB, which the second-level cache of any CPU of today holds."""
@@ -32,18 +36,23 @@ class ReferenceWorkload:
 
     def __init__(self, cpus: Sequence[int], now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self._cpus, self._now_ns = tuple(cpus), now_ns
+        self._visitor = _one_thread() if len(self._cpus) > 1 else None
         # Values of about 1 that stay so: no denormals, no infinities.
         self._left = np.full((SIDE, SIDE), 1 / SIDE, np.float32)
         self._right = np.ones((SIDE, SIDE), np.float32)
         self._product = np.empty((SIDE, SIDE), np.float32)
 
     def time_ns(self) -> int:
-        """Return the time of the work on the slowest of the CPUs, in nanoseconds. The calling thread is left on all of them."""
-        if len(self._cpus) == 1:
-            return self._fastest_ns()
+        """Return the time of the work on the slowest of the CPUs, in nanoseconds.
+
+        Several CPUs are visited in turn by a thread for that, so that the calling one stays where its runtime's others are not.
+        """
+        return self._fastest_ns() if self._visitor is None else self._visitor.submit(self._slowest_ns).result()
+
+    def _slowest_ns(self) -> int:
         slowest_ns = 0
         for cpu in self._cpus:
-            os.sched_setaffinity(0, {cpu})
+            os.sched_setaffinity(0, {cpu})  # of this thread alone
             slowest_ns = max(slowest_ns, self._fastest_ns())
         os.sched_setaffinity(0, self._cpus)
         return slowest_ns
@@ -56,6 +65,13 @@ class ReferenceWorkload:
         for _ in range(PRODUCTS):
             np.dot(self._left, self._right, out=self._product)
         return self._now_ns() - started_ns
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    """Return a thread that stays: one that just ends could be met by those who look at all threads of this process."""
+    from concurrent.futures import ThreadPoolExecutor  # 14 ms that a worker on one CPU need not spend on its start
+
+    return ThreadPoolExecutor(1)
 
 
 class UsualSpeed:

@@ -20,7 +20,7 @@ def test_of_a_reading_the_fastest_repetition_counts():
     assert ReferenceWorkload((0,), Clock([90, 71, 70, 300, 72])).time_ns() == 70
 
 
-def test_of_several_cpus_the_slowest_counts_and_the_thread_may_run_on_all_afterwards():
+def test_of_several_cpus_the_slowest_counts_and_the_calling_thread_is_not_moved():
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     readings = [100 + 10 * place for place in range(len(cpus))]
     clock = Clock([reading for reading in readings for _ in range(workload.REPETITIONS)])
