@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -14,6 +14,7 @@ from mnbench.report import canvas
 from mnbench.report.axis import log_ticks
 from mnbench.report.naming import short_names
 from mnbench.report.roofline_rows import CeilingRow, NetworkRow
+from mnbench.stats.roofline import Limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,6 +149,31 @@ def _draw_ceilings(axes: Axes, peaks: dict[str, float], bandwidths: dict[int, fl
             va="center",
             rotation=math.degrees(angle),
         )
+
+
+def draw_roof(axes: Axes, given: Limits) -> None:
+    """Draw the ceilings of one precision into axes whose scales and limits are set: GMAdds/s over MAdds per byte.
+
+    A bandwidth's name stands where it meets the peak; names that would hide each other are joined.
+    """
+    (left, right), (bottom, _) = axes.get_xlim(), axes.get_ylim()
+    peak = given.madds_per_s / 1e9
+    style: dict[str, Any] = {"textcoords": "offset points", "va": "bottom", "fontsize": canvas.NOTE_PT, "color": canvas.GREY}
+    axes.plot([left, right], [peak, peak], color=canvas.GREY, linewidth=1.0, zorder=1)
+    axes.annotate(f"peak {peak:.0f}", (right, peak), xytext=(-2, 3), ha="right", **style)
+    corners: list[tuple[float, str]] = []
+    for each in given.levels:
+        corner, name = peak * 1e9 / each.bytes_per_s, LEVELS.get(each.level, f"L{each.level}")
+        start = max(left, bottom * 1e9 / each.bytes_per_s)
+        if start < corner < right:
+            axes.plot([start, corner], [start * peak / corner, peak], color=canvas.GREY, linewidth=1.0, zorder=1)
+            if corners and corner < CLOSE * corners[-1][0]:
+                first, names = corners.pop()
+                corners.append((first, f"{names}, {name}"))
+            else:
+                corners.append((corner, name))
+    for corner, name in corners:
+        axes.annotate(name, (corner, peak), xytext=(0, 3), ha="center", **style)
 
 
 def _slope_angle(axes: Axes) -> float:

@@ -13,7 +13,9 @@ from mnbench.records import Run
 from mnbench.report import canvas
 from mnbench.report.axis import log_ticks
 from mnbench.report.naming import conditions, short_names
+from mnbench.report.roofline_plot import draw_roof
 from mnbench.stats.layer_shares import Part, bytes_of, share_of, sums_ns, time_ns
+from mnbench.stats.roofline import Limits, ceilings_for, limits
 from mnbench.studies._layers_records import Seen
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ LIGHT = ("linear", "other", "grouped")
 """Colours that need dark letters."""
 BAR_IN, GAP_IN = 0.2, 0.27
 LABEL_FROM_PCT = 2.5
+NS_PER_S = 1e9
 COARSE = 10.0
 """A layer that takes less than so many times what the profile cuts off it is drawn hollow."""
 
@@ -123,12 +126,13 @@ def scatter(run: Run, seen: Sequence[Seen], level: float) -> Figure:
     points = {name: [p for one in seen if one.profile.backend == name for p in _points(one, level)] for name in runtimes}
     everything = [point for mine in points.values() for point in mine]
     kinds = [kind for kind in COLOURS if any(point[2] == kind for point in everything)]
+    roof = _roof(run)
     columns = min(2, len(runtimes))
     rows = -(-len(runtimes) // columns)
     page = canvas.Page(
         title="How fast does each layer compute, and does it have enough to compute with?",
         subtitle=conditions(run),
-        caption=_scatter_caption(seen),
+        caption=_scatter_caption(seen, roof is not None),
         legend=[
             Line2D([], [], linestyle="none", marker=MARKERS[kind], color=COLOURS[kind], markersize=6, label=NAMES[kind])
             for kind in kinds
@@ -140,7 +144,9 @@ def scatter(run: Run, seen: Sequence[Seen], level: float) -> Figure:
     layout = canvas.lay_out(page, left_in=0.75, right_in=0.25)
     for place, name in enumerate(runtimes):
         axes = layout.axes(place // columns, place % columns, rows, columns, gap_in=0.8)
-        _draw_points(axes, points[name], everything)
+        _draw_points(axes, points[name], everything, 0.0 if roof is None else roof.madds_per_s / NS_PER_S)
+        if roof is not None:
+            draw_roof(axes, roof)
         axes.set_title(canvas.literal(name), fontsize=9, loc="left")
         axes.set_xlabel("multiply-adds per byte moved at least", fontsize=9)
         axes.set_ylabel("GMAdds/s", fontsize=9)
@@ -162,7 +168,14 @@ def _points(one: Seen, level: float) -> list[Point]:
     return points
 
 
-def _draw_points(axes: Axes, points: Sequence[Point], everything: Sequence[Point]) -> None:
+def _roof(run: Run) -> Limits | None:
+    """Return the ceilings under the conditions of the points; None where the run has none."""
+    first = run.plan.cases[0]
+    return limits(ceilings_for(run), first.precision, first.threads)
+
+
+def _draw_points(axes: Axes, points: Sequence[Point], everything: Sequence[Point], top: float) -> None:
+    """Draw one runtime's points on axes that hold those of all, and `top` GMAdds/s."""
     canvas.tidy(axes)
     for x, y, kind, share, hollow in points:
         face = "none" if hollow else COLOURS[kind]
@@ -172,6 +185,7 @@ def _draw_points(axes: Axes, points: Sequence[Point], everything: Sequence[Point
     axes.set_yscale("log")
     for axis, place in ((axes.xaxis, 0), (axes.yaxis, 1)):
         values = [(point[0], point[1])[place] for point in everything] or [0.5, 2.0]
+        values += [top] if place and top else []
         low, high = min(values) / 1.4, max(values) * 1.4
         axis.set_major_locator(FixedLocator(log_ticks(low, high)))
         axis.set_minor_locator(NullLocator())
@@ -179,14 +193,15 @@ def _draw_points(axes: Axes, points: Sequence[Point], everything: Sequence[Point
         (axes.set_xlim, axes.set_ylim)[place](low, high)
 
 
-def _scatter_caption(seen: Sequence[Seen]) -> list[str]:
+def _scatter_caption(seen: Sequence[Seen], roof: bool) -> list[str]:
     models = ", ".join(dict.fromkeys(one.profile.model for one in seen))
     text = (
         f"A mark is a layer of {models}; the larger, the greater its share of its network's time. Bytes: each weight once, the "
         "activation in and out, in fp32. Time: mean over launches of the runtime's own profile, with what is fused into the "
         "layer; intervals are in layers.csv. Hollow: so short that the profile's whole microseconds blur it."
     )
-    return [text]
+    lines = "Lines: the most that any probe reached here (mnbench study roofline), multiplying and moving from each level."
+    return [text, *([lines] if roof else [])]
 
 
 def _madds(part: Part) -> int:
