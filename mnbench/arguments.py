@@ -138,7 +138,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", help="a run directory, or its name below --out")
     parser.add_argument("new", metavar="NEW", help="the run to judge, likewise")
-    parser.add_argument("--fail-if-slower", type=float, metavar="PCT", help="exit 1 if a case is established slower by more")
+    parser.add_argument("--fail-if-slower", type=float, metavar="PCT", help="exit 1 if surely slower, and estimated above it")
     parser.add_argument("--allow-different-hosts", action="store_true", help="compare runs of two hosts all the same")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="runs (default: results)")
     form = parser.add_mutually_exclusive_group()

@@ -15,18 +15,32 @@ from mnbench.stats.between_runs import diff as diff_runs
 HOST_FACTS = ("cpu_model", "isa", "logical_cpus", "physical_cores", "virtualisation")
 """Hardware, as the system sees it. Software (kernel, packages, settings) is what one may want to compare: it is only told."""
 SETTINGS = ("kernel", "python", "governor", "turbo", "cpu_budget", "cgroup_quota_cpus", "transparent_hugepages")
-PLAN_SETTINGS = ("cpus", "seed", "rounds_per_launch", "round_target_ms", "settle", "regimes", "evict_bytes")
+PLAN_SETTINGS = (
+    "study",
+    "sweep",
+    "cpus",
+    "seed",
+    "rounds_per_launch",
+    "round_target_ms",
+    "least_inferences",
+    "most_inferences",
+    "settle",
+    "regimes",
+    "evict_bytes",
+)
 
 
 def compare(old: Path, new: Path, *, fail_if_slower_pct: float | None = None, allow_different_hosts: bool = False) -> RunDiff:
     """Return what the run directory `new` says against `old`. Writes nothing.
 
-    Raises UsageError for a run that cannot be read, two hosts (unless allowed), no common case, nothing measured in common, or
-    a limit that is no percentage of 0 or more.
+    Raises UsageError for a run that cannot be read, one run twice, two hosts (unless allowed), no common case, nothing measured
+    in common, or a limit that is no percentage of 0 or more.
     """
     if fail_if_slower_pct is not None and not (math.isfinite(fail_if_slower_pct) and fail_if_slower_pct >= 0):
         raise UsageError(f"--fail-if-slower must be a percentage of 0 or more, not {fail_if_slower_pct:g}.")
     before, after = _load(old), _load(new)
+    if _same_run(before, after):
+        raise UsageError(f"OLD and NEW are the same run, {after.id}: compare two runs that were measured separately.")
     hosts = tuple(host_changes(before.environment, after.environment))
     if hosts and not allow_different_hosts:
         told = "; ".join(f"{change.subject} is {change.old!r} in OLD and {change.new!r} in NEW" for change in hosts)
@@ -74,7 +88,7 @@ def _change(subject: str, old: object, new: object) -> Iterator[Change]:
 
 
 def _text(value: object) -> str:
-    if value is None:
+    if value is None or value == "":
         return "not set"
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
@@ -85,6 +99,14 @@ def _load(directory: Path) -> Run:
         return store.load(directory)
     except StoreError as error:
         raise UsageError(str(error)) from error
+
+
+def _same_run(old: Run, new: Run) -> bool:
+    """Tell whether the two share launches: one directory twice, a copy of it, or a run and its resumed self."""
+    if (old.id, old.started_utc) != (new.id, new.started_utc):
+        return False
+    known = {(s.case, s.launch): s.rounds for s in old.samples}
+    return any(known.get((s.case, s.launch)) == s.rounds for s in new.samples if s.rounds)
 
 
 def _nothing_in_common(found: RunDiff) -> str:

@@ -20,6 +20,7 @@ from mnbench.report.naming import ShortNames, conditions, networks, series, shor
 from mnbench.report.points import Measured, latency_ms
 from mnbench.report.published import cited, headline_accuracy
 from mnbench.report.rows import summary_rows
+from mnbench.stats.intervals import FEWEST_LAUNCHES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def figure(run: Run, analysis: Analysis) -> Figure:
     page = canvas.Page(
         title="Measured latency against published accuracy",
         subtitle=conditions(run),
-        caption=_caption(run, points, names),
+        caption=_caption(run, analysis, points, names),
         legend=_legend(points, style, panels=len(groups)),
         width_in=9.0 if columns == 1 else 13.0,
         axes_height_in=5.2 if rows == 1 else 5.2 * rows + 0.9,
@@ -83,7 +84,7 @@ def collect(run: Run, analysis: Analysis) -> list[Point]:
     cases = {case.id: case for case in networks(run)}
     points = []
     for row in summary_rows(run, analysis):
-        case, latency = cases.get(row.case_id), latency_ms(run, row)
+        case, latency = cases.get(row.case_id), latency_ms(row)
         if case is not None and latency is not None and row.top1_pct is not None:
             name = series(case, list(cases.values()))
             points.append(Point(model=row.model, series=name, latency=latency, top1_pct=row.top1_pct))
@@ -91,10 +92,10 @@ def collect(run: Run, analysis: Analysis) -> list[Point]:
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """Return the points no other beats in both latency and accuracy, fastest first. Hollow points take no part."""
+    """Return the points no other beats in both latency and accuracy, fastest first. Too noisy ones take no part."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.latency.value, -p.top1_pct)):
-        if not point.latency.hollow and (not front or point.top1_pct > front[-1].top1_pct):
+        if not point.latency.noisy and (not front or point.top1_pct > front[-1].top1_pct):
             front.append(point)
     return front
 
@@ -169,7 +170,7 @@ def _draw_point(axes: Axes, point: Point, look: canvas.Style) -> None:
     if point.latency.low is not None and point.latency.high is not None:
         bounds = [[max(0.0, x - point.latency.low)], [max(0.0, point.latency.high - x)]]
         axes.errorbar(x, y, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-    face = "white" if point.latency.hollow else look.colour
+    face = "white" if point.latency.noisy else look.colour
     axes.plot(x, y, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
 
 
@@ -204,33 +205,36 @@ def _legend(points: Sequence[Point], style: dict[str, canvas.Style], *, panels: 
         for look in style.values()
         if look.name in drawn and panels == 1  # a panel bears the name of its series
     ]
-    if any(point.latency.hollow for point in points):
-        label = "hollow: no interval"
+    if any(point.latency.noisy for point in points):
+        label = "hollow: machine too noisy"
         handles.append(
             Line2D([], [], color=canvas.GREY, marker="o", markerfacecolor="white", linewidth=0, markersize=6, label=label)
         )
     return handles
 
 
-def _caption(run: Run, points: Sequence[Point], names: ShortNames) -> list[str]:
+def _caption(run: Run, analysis: Analysis, points: Sequence[Point], names: ShortNames) -> list[str]:
     accuracies = [headline_accuracy(run, model) for model in dict.fromkeys(point.model for point in points)]
     found = [accuracy for accuracy in accuracies if accuracy is not None]
     datasets = ", ".join(dict.fromkeys(accuracy.dataset for accuracy in found))
     origin = cited(accuracy.source for accuracy in found)
     notes = [f"Accuracy is published, not measured here ({datasets}): {origin}."] if found else []
     notes.append(
-        f"Bars: {run.plan.level:.0%} interval of the measured median, over launches. "
-        "Steps: the networks that no other beats in both, by median."
+        f"Bars: {run.plan.level:.0%} interval of the measured latency, over launches. "
+        "Steps: the networks that no other beats in both, by the estimates alone; bars that overlap leave it open."
     )
-    if any(point.latency.hollow for point in points):
-        notes.append("Hollow: too few launches for an interval; the plain median of the samples, not part of the steps.")
+    if any(point.latency.noisy for point in points):
+        notes.append("Hollow: the machine was too noisy while this was measured; not part of the steps.")
     if names.left_out:
         notes.append(f"Labels leave out what all names share: {names.left_out}.")
     present = {(point.model, point.series) for point in points}
     cases = networks(run)
     absent = [case for case in cases if (case.model, series(case, cases)) not in present]
-    if absent:
-        notes.append("Not drawn, without a latency or a published accuracy: " + _listed(absent) + ".")
+    timed = {row.case_id for row in summary_rows(run, analysis) if row.latency_median_ms is not None}
+    if unknown := [case for case in absent if case.id in timed]:
+        notes.append(f"Not drawn, without a published accuracy: {_listed(unknown)}.")
+    if short := [case for case in absent if case.id not in timed]:
+        notes.append(f"Not drawn, with fewer than {FEWEST_LAUNCHES} usable launches: {_listed(short)}.")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""What `mnbench diff` shows: a table of cases, what is established and what is not, and what else differs between the runs."""
+"""What `mnbench diff` shows: a table of cases, what is beyond doubt and what is not, and what else differs between the runs."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def to_json(found: RunDiff) -> str:
 
 
 def conclusions(found: RunDiff) -> list[str]:
-    """Return in sentences what is established, and what could not be."""
+    """Return in sentences what is beyond doubt, what is likely, and what could not be told."""
     limit = found.fail_if_slower_pct
     lines = []
     if limit is not None:
-        names = ", ".join(f"{entry.case.id} by {_slower_pct(entry.ratio)}" for entry in found.regressions)
+        names = "; ".join(f"{entry.case.id} by {_slower_by(entry.ratio, limit)}" for entry in found.regressions)
         count = f"{len(found.regressions)} of {len(found.cases)} cases"
-        lines.append(f"Slower by more than {limit:g} %, established: {f'{count}: {names}' if names else 'no case'}.")
+        lines.append(f"Slower beyond doubt, and estimated above {limit:g} %: {f'{count}: {names}' if names else 'no case'}.")
     open_cases = [entry for entry in found.cases if _is_open(entry, limit)]
     if open_cases:
         names = ", ".join(f"{entry.case.id} up to {_slower_pct(entry.ratio, high=True)}" for entry in open_cases)
@@ -102,8 +102,8 @@ def conclusions(found: RunDiff) -> list[str]:
         lines.append(f"Only in NEW, and not judged: {', '.join(case.id for case in found.only_in_new)}.")
     level = f"{found.level * 100:g} %"
     lines.append(
-        f"Intervals: {level}, Welch's t over launches. Verdicts: Holm's correction over the cases compared; "
-        f"equivalent within ±{found.equivalence_pct:g} %. Drift between the runs is not in the intervals."
+        f"Intervals: {level}, Welch's t over launches. Verdicts: Holm's correction over the cases compared, for equivalence "
+        f"as well; equivalent within ±{found.equivalence_pct:g} %. Drift between the runs is not in the intervals."
     )
     return lines
 
@@ -115,12 +115,21 @@ def not_compared(found: RunDiff) -> str:
 
 
 def _is_open(entry: CaseDiff, limit_pct: float | None) -> bool:
-    """Tell whether a slow-down above the limit is neither established nor excluded; without a limit, any inconclusive case."""
+    """Tell whether a slow-down above the limit is neither reported nor excluded; without a limit, any inconclusive case."""
     if entry.ratio is None or entry.regression:
         return False
     if limit_pct is None:
         return entry.verdict is Verdict.INCONCLUSIVE
     return entry.ratio.high > 1 + limit_pct / 100
+
+
+def _slower_by(ratio: Estimate | None, limit_pct: float) -> str:
+    """Return the slow-down with its interval, and on which side of the limit that lies."""
+    if ratio is None:
+        return DASH
+    value, low, high = (100 * (bound - 1) for bound in (ratio.value, ratio.low, ratio.high))
+    where = "the whole interval is above" if low > limit_pct else "the interval reaches below"
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}] ({where} {limit_pct:g} %)"
 
 
 def _slower_pct(ratio: Estimate | None, *, high: bool = False) -> str:

@@ -13,7 +13,7 @@ from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, canvas, paper_plot
 from mnbench.report.files import write_atomically
 from mnbench.report.headline import headline
-from mnbench.report.naming import conditions, networks, series
+from mnbench.report.naming import conditions, latency_legend, networks, series
 from mnbench.report.numbers import bracketed, count, plain, short
 from mnbench.report.published import sources
 from mnbench.report.rows import BASELINE, by_network, comparison_rows, is_null, summary_rows
@@ -39,6 +39,7 @@ def page(run: Run, analysis: Analysis) -> str:
     return template.render(
         run=run,
         conditions=conditions(run),
+        latency_legend=latency_legend(run),
         headline=headline(run, analysis),
         rows=by_network(row for row in rows if row.case_id in names),
         names=names,

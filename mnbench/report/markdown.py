@@ -15,7 +15,7 @@ from mnbench.errors import MnbenchError, UnknownNameError
 from mnbench.records import Analysis, Run
 from mnbench.report.findings import figure_text, read_findings
 from mnbench.report.headline import headline
-from mnbench.report.naming import networks, series
+from mnbench.report.naming import latency_legend, networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
 
@@ -83,7 +83,7 @@ def results_table(shown: Shown) -> str:
     body = [_cells(row, names[row.case_id]) for row in rows]
     note = (
         f"{shown.run.environment.cpu_model}; run `{shown.run.id}`. "
-        f"Latency: median with its {shown.run.plan.level * 100:g} % interval. "
+        f"{latency_legend(shown.run)} "
         f"Ratio: to `{shown.run.plan.baseline}` in the same backend. "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )

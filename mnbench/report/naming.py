@@ -49,6 +49,11 @@ def conditions(run: Run) -> str:
     )
 
 
+def latency_legend(run: Run) -> str:
+    """Return the sentence that says what stands under "latency" in a table, in the words of `LATENCY_METHOD`."""
+    return f"Latency: geometric mean over launches of their rounds' medians, with its {run.plan.level * 100:g} % interval."
+
+
 def networks(run: Run) -> list[Case]:
     """Return the cases of the plan that time a network."""
     return [case for case in run.plan.cases if not is_null(case)]

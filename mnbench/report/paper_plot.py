@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from mnbench.records import Analysis, Case, Run
+from mnbench.records import Analysis, Run
 from mnbench.report import canvas
 from mnbench.report.axis import set_positive_scale
 from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
@@ -17,6 +17,7 @@ from mnbench.report.numbers import fixed, significant
 from mnbench.report.points import Measured, ratio
 from mnbench.report.published import cited, headline_latency
 from mnbench.report.rows import SummaryRow, summary_rows
+from mnbench.stats.intervals import FEWEST_LAUNCHES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def collect(run: Run, analysis: Analysis) -> list[Group]:
         case = cases.get(row.case_id)
         if case is not None:
             group = groups.setdefault(row.model, _group(row))
-            found = _measured(run, row, case, list(cases))
+            found = ratio(row)
             if found is not None:
                 group.measured[series(case, list(cases.values()))] = found
     return list(groups.values())
@@ -92,11 +93,6 @@ def collect(run: Run, analysis: Analysis) -> list[Group]:
 
 def _group(row: SummaryRow) -> Group:
     return Group(model=row.model, paper=row.paper_ratio, paper_ms=row.paper_latency_ms, measured={})
-
-
-def _measured(run: Run, row: SummaryRow, case: Case, known: Sequence[str]) -> Measured | None:
-    baseline = replace(case, model=run.plan.baseline)
-    return ratio(run, row, baseline) if baseline.id in known else None
 
 
 def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
@@ -136,13 +132,8 @@ def _draw_group(axes: Axes, place: int, group: Group, style: dict[str, canvas.St
         if found.low is not None and found.high is not None:
             bounds = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
             axes.errorbar(found.value, height, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-        face = "white" if _hollow(found) else look.colour
+        face = "white" if found.noisy else look.colour
         axes.plot(found.value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
-
-
-def _hollow(found: Measured) -> bool:
-    """The baseline's 1 has no interval by definition; only other figures are marked for lacking one."""
-    return found.hollow and found.value != 1.0
 
 
 def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Line2D]:
@@ -153,7 +144,7 @@ def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Lin
         for look in looks
     ]
     handles.append(Line2D([], [], color=canvas.GREY, linestyle="--", linewidth=1.0, label="baseline = 1"))
-    if any(_hollow(found) for group in groups for found in group.measured.values()):
+    if any(found.noisy for group in groups for found in group.measured.values()):
         handles.append(
             Line2D(
                 [],
@@ -163,7 +154,7 @@ def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Lin
                 markerfacecolor="white",
                 linewidth=0,
                 markersize=MARKER_PT,
-                label="hollow: no interval",
+                label="hollow: machine too noisy",
             )
         )
     return handles
@@ -184,8 +175,8 @@ def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
         )
     else:
         notes.append(f"No measured ratio: the baseline {run.plan.baseline} was not measured.")
-    if any(_hollow(found) for group in groups for found in group.measured.values()):
-        notes.append("Hollow: too few launches for an interval; the ratio of the plain medians of the samples.")
+    if any(found.noisy for group in groups for found in group.measured.values()):
+        notes.append("Hollow: the machine was too noisy while this or the baseline was measured; nothing follows from it.")
     if names.left_out:
         notes.append(f"Names leave out what all share: {names.left_out}.")
     drawn = {(group.model, name) for group in groups for name in group.measured}
@@ -193,5 +184,8 @@ def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
     absent = [f"{c.model} ({c.backend})" for c in cases if (c.model, series(c, cases)) not in drawn]
     if absent and len(absent) < len(cases):
         more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
-        notes.append(f"No measured ratio for {', '.join(absent[:8])}{more}.")
+        notes.append(
+            f"No measured ratio for {', '.join(absent[:8])}{more}: "
+            f"fewer than {FEWEST_LAUNCHES} usable launches, here or of the baseline."
+        )
     return notes

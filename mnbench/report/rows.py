@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mnbench.records import Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
 from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
 from mnbench.stats import roofline
+from mnbench.stats.analysis import TOO_NOISY
 
 NS_PER_MS = 1e6
 BASELINE = "baseline"
@@ -115,6 +116,11 @@ def by_network(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
     for row in rows:
         groups.setdefault(row.model, []).append(row)
     return [row for group in groups.values() for row in group]
+
+
+def too_noisy(row: SummaryRow) -> bool:
+    """Tell whether so much of the case's rounds was disturbed that nothing is concluded from it."""
+    return TOO_NOISY in (row.caveats or "").split(";")
 
 
 def finite(estimate: Estimate | None) -> Estimate | None:

@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mnbench.records import Caveat
+from mnbench.report.terminal import print_caveats
 from mnbench.stats.selftest import Power, Rate
 
 
@@ -24,9 +26,15 @@ class Judged(Protocol):
     @property
     def sentence(self) -> str: ...
 
+    @property
+    def caveats(self) -> Sequence[Caveat]: ...
+
 
 def render(judged: Judged, console: Console) -> None:
-    """Print false positives and what was found, per method and number of launches; intervals are Wilson's, at 95 %."""
+    """Print false positives and what was found, per method and number of launches, then the caveats and the sentence.
+
+    Every rate has Wilson's interval, at 95 %.
+    """
     planted = list(dict.fromkeys(pct for power in judged.powers for pct in power.found))
     table = Table(box=box.SIMPLE_HEAD, title="Identical work called different, and planted slow-downs found")
     for name in ("method", "launches", "seconds", "false positives", "trials", *(f"+{pct} %" for pct in planted)):
@@ -37,15 +45,21 @@ def render(judged: Judged, console: Console) -> None:
         table.add_row(*cells, *(_share(power.found.get(pct)) for pct in planted))
     console.print(table)
     console.print(
-        "Paired: this tool's method, launches taking turns. Naive: one process each, a rank test on all samples.", style="dim"
+        "Paired: this tool's method, launches taking turns. Naive: one process each, a rank test on all samples. In brackets:"
+        " 95 % interval of the rate, in per cent.",
+        style="dim",
     )
     if judged.floor_ns is not None:
         console.print(f"The harness itself takes {judged.floor_ns:.0f} ns an inference.")
-    console.print(judged.sentence)
+    print_caveats(judged.caveats, console)
+    console.print()
+    console.print(judged.sentence, markup=False)
 
 
 def _share(rate: Rate | None) -> str:
-    return "–" if rate is None or not rate.trials else f"{rate.hits}/{rate.trials}"
+    if rate is None or not rate.trials:
+        return "–"
+    return f"{rate.hits}/{rate.trials}\n[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
 def _with_interval(rate: Rate) -> str:

@@ -16,8 +16,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from mnbench.records import Analysis, Run
-from mnbench.report.naming import conditions, networks, series
+from mnbench.records import Analysis, Caveat, Run
+from mnbench.report.naming import conditions, latency_legend, networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
 
@@ -47,7 +47,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
     _print_regimes(rows, names, run, console)
-    _print_caveats(analysis, console)
+    print_caveats(analysis.caveats, console)
     _print_failures(run, console)
 
 
@@ -118,11 +118,11 @@ def _width(table: Table, console: Console) -> int:
 
 
 def _legend(run: Run, analysis: Analysis) -> str:
-    level = f"{run.plan.level:.0%}".replace("%", " %")
     floors = [result.latency_ns for result in analysis.results if is_null(result.case)]
     floor = "".join(f" The harness itself takes {value.value:.0f} ns an inference." for value in floors if value)
     return (
-        f"Latency: median with its {level} interval. Ratio: to {run.plan.baseline} in the same backend. "
+        f"{latency_legend(run)} Ratio: to {run.plan.baseline} in the same backend. "
+        f"Verdicts: corrected for the number of comparisons; equivalent within ±{run.plan.equivalence_pct:g} %. "
         f"Top-1, paper ms and paper ratio are published, not measured here.{floor}"
     )
 
@@ -164,12 +164,13 @@ def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, 
         console.print(Text(f"Cold: each inference after {size} of other memory was read and written.", style="dim"))
 
 
-def _print_caveats(analysis: Analysis, console: Console) -> None:
-    if not analysis.caveats:
+def print_caveats(caveats: Sequence[Caveat], console: Console) -> None:
+    """Print each caveat with its advice; nothing where there is none."""
+    if not caveats:
         return
     console.print()
     console.print(Text("Caveats", style="bold"))
-    for caveat in analysis.caveats:
+    for caveat in caveats:
         console.print(Text.assemble("  ", (caveat.code, "yellow"), f"  {caveat.subject}: {caveat.observed}"))
         console.print(Text(f"    {caveat.advice}", style="dim"))
 

@@ -29,7 +29,7 @@ from mnbench.records import (
     Verdict,
 )
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile
-from mnbench.stats.paired import paired_p, paired_ratio
+from mnbench.stats.paired import equivalence_p, paired_p, paired_ratio
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
@@ -37,6 +37,8 @@ ONCE_METHOD = "geometric mean over launches, Student t on logs"
 NOISY_SHARE = 1 / 3
 """Share of disturbed rounds from which on nothing is concluded: what is left was measured beside the same disturbance."""
 NOISY_ROUNDS = 3
+TOO_NOISY = "too-noisy"
+"""Code of the caveat that names a case from which nothing is concluded."""
 
 LaunchLogs = Mapping[int, float]
 """log(latency in ns) of each usable launch of one case, by launch number."""
@@ -97,9 +99,9 @@ def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int
     return logs
 
 
-def is_noisy(launches: Iterable[Samples]) -> bool:
-    """Say whether so many steady rounds of a case were disturbed that the others are not to be trusted either."""
-    rounds = [r for samples in launches for r in samples.rounds if r.regime == "steady"]
+def is_noisy(launches: Iterable[Samples], regime: str = "steady") -> bool:
+    """Say whether so many rounds of a case in one regime were disturbed that the others are not to be trusted either."""
+    rounds = [r for samples in launches for r in samples.rounds if r.regime == regime]
     disturbed = sum(1 for r in rounds if r.disturbances)
     return disturbed >= NOISY_ROUNDS and disturbed > NOISY_SHARE * len(rounds)
 
@@ -111,33 +113,46 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 
 
 def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
-    """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs."""
+    """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs.
+
+    Both kinds are: "different" over all pairs, and "equivalent" over all pairs, each by Holm's procedure.
+    """
     differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
-    p_values = [paired_p(d, len(pairs)) for d in differences]
-    adjusted = iter(holm([p for p in p_values if p is not None]))
+    different = _adjusted([paired_p(d, len(pairs)) for d in differences])
+    equivalent = _adjusted([equivalence_p(d, log_margin(plan), len(pairs)) for d in differences])
     comparisons = []
-    for (case, baseline), logs_of_pair, p in zip(pairs, differences, p_values, strict=True):
-        ratio = paired_ratio(logs_of_pair, plan.level)
-        p_adjusted = None if p is None else next(adjusted)
-        verdict = decide(ratio, p_adjusted, plan)
-        comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=p_adjusted, verdict=verdict))
+    for place, (case, baseline) in enumerate(pairs):
+        ratio = paired_ratio(differences[place], plan.level)
+        verdict = decide(ratio, different[place], equivalent[place], plan)
+        comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=different[place], verdict=verdict))
     return comparisons
 
 
-def decide(ratio: Estimate | None, p_adjusted: float | None, plan: Plan) -> Verdict:
-    """Return what the interval allows one to say.
+def log_margin(plan: Plan) -> float:
+    """Return the logarithm of the largest ratio that still counts as equivalent; minus it is that of the smallest."""
+    return math.log1p(plan.equivalence_pct / 100)
 
-    Equivalent when the whole interval lies within ±`plan.equivalence_pct`; faster or slower when the difference stands after
-    the correction for many comparisons; inconclusive otherwise, and always without an interval.
+
+def decide(ratio: Estimate | None, p_different: float | None, p_equivalent: float | None, plan: Plan) -> Verdict:
+    """Return what the interval allows one to say; both p values are corrected for the number of comparisons.
+
+    Equivalent when the whole interval lies within ±`plan.equivalence_pct` and "outside" is rejected after the correction;
+    faster or slower when the difference stands after it; inconclusive otherwise, and always without an interval.
     """
-    if ratio is None or p_adjusted is None:
+    if ratio is None or p_different is None or p_equivalent is None:
         return Verdict.INCONCLUSIVE
-    margin = 1 + plan.equivalence_pct / 100
-    if ratio.low >= 1 / margin and ratio.high <= margin:
+    margin = math.exp(log_margin(plan))
+    if 1 / margin <= ratio.low and ratio.high <= margin and p_equivalent < 1 - plan.level:
         return Verdict.EQUIVALENT
-    if p_adjusted < 1 - plan.level:
+    if p_different < 1 - plan.level:
         return Verdict.FASTER if ratio.value < 1 else Verdict.SLOWER
     return Verdict.INCONCLUSIVE
+
+
+def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct the p values there are by Holm's procedure, each in its place."""
+    adjusted = iter(holm([p for p in p_values if p is not None]))
+    return [None if p is None else next(adjusted) for p in p_values]
 
 
 def _unless_noisy(comparison: Comparison, noisy: Collection[str]) -> Comparison:
@@ -173,19 +188,31 @@ def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseli
     plan = run.plan
     pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
+    noisy = is_noisy(launches)
+    # Samples enough for a percentile may all be of one process: what an interval needs, it needs too.
+    ranked = [] if noisy or len(logs) < FEWEST_LAUNCHES else pooled
+    # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
+    once = () if noisy else launches
     return CaseResult(
         case=case,
         latency_ns=geometric_mean(list(logs.values()), plan.level, LATENCY_METHOD),
-        p90_ns=percentile(pooled, 90.0),
-        p99_ns=percentile(pooled, 99.0),
+        p90_ns=percentile(ranked, 90.0),
+        p99_ns=percentile(ranked, 99.0),
         launches=len(logs),
         samples=len(pooled),
         vs_baseline=vs_baseline,
-        cold_ns=geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD),
-        first_ns=_of_launches([s.first_ns for s in launches], plan) if "first" in plan.regimes else None,
-        load_ns=_of_launches([s.load_ns for s in launches], plan) if "load" in plan.regimes else None,
+        cold_ns=_cold(launches, plan),
+        first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
+        load_ns=_of_launches([s.load_ns for s in once], plan) if "load" in plan.regimes else None,
         memory_bytes=round(statistics.median(readings)) if readings else None,
     )
+
+
+def _cold(launches: Sequence[Samples], plan: Plan) -> Estimate | None:
+    """Estimate the cold latency, unless its own rounds or the steady ones of the same launches were too disturbed."""
+    if is_noisy(launches) or is_noisy(launches, "cold"):
+        return None
+    return geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD)
 
 
 def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
@@ -222,12 +249,25 @@ def _disturbed(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
         seen = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
         too_noisy = is_noisy(launches)
         yield Caveat(
-            code="too-noisy" if too_noisy else "disturbed-rounds",
+            code=TOO_NOISY if too_noisy else "disturbed-rounds",
             subject=case_id,
             observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out: {seen}",
             advice="Stop other programs on this machine; the rounds are kept in rounds.csv."
-            + (" Nothing is concluded from this case: run `mnbench doctor`, then measure again." if too_noisy else ""),
+            + (
+                " Nothing is concluded from this case, and only its steady latency is shown: run `mnbench doctor`, then measure"
+                " again."
+                if too_noisy
+                else ""
+            ),
         )
+        if is_noisy(launches, "cold") and not too_noisy:
+            cold = [r for r in rounds if r.regime == "cold"]
+            yield Caveat(
+                code="cold-too-noisy",
+                subject=case_id,
+                observed=f"{sum(1 for r in cold if r.disturbances)} of {len(cold)} cold rounds were disturbed",
+                advice="No cold latency is given: run `mnbench doctor`, then measure again.",
+            )
 
 
 def _denormal(artifacts: Iterable[Artifact]) -> Iterable[Caveat]:

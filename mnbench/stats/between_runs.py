@@ -11,9 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
-from mnbench.stats.analysis import LATENCY_METHOD, analyse, decide, is_noisy, launch_logs, trusted_samples
+from mnbench.stats.analysis import (
+    LATENCY_METHOD,
+    analyse,
+    decide,
+    is_noisy,
+    judged_by_workload,
+    launch_logs,
+    log_margin,
+    trusted_samples,
+)
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm
-from mnbench.stats.welch import ratio_of_independent
+from mnbench.stats.welch import equivalence_p, ratio_of_independent
 
 NULL_BACKEND = "null"
 
@@ -37,7 +46,10 @@ class CaseDiff:
     not_compared: str | None
     """Why it cannot be compared; None when it was."""
     regression: bool
-    """Slower, established, and by more than the limit asked for; never without a limit."""
+    """Slower beyond doubt, and estimated to be so by more than the limit asked for; never without a limit.
+
+    Beyond doubt is that it is slower at all. Whether it is so by more than the limit, the interval of `ratio` says.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +110,21 @@ def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct:
 
 def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterator[CaseDiff]:
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
-    old_logs, new_logs = _logs_by_case(trusted_samples(old)), _logs_by_case(trusted_samples(new))
+    old_launches, new_launches = _by_case(old), _by_case(new)
+    old_logs, new_logs = _logs(old_launches), _logs(new_launches)
     cases = [case for case in old.plan.cases if case.backend != NULL_BACKEND]
-    reasons = {case: _reason(case, old, new, old_logs, new_logs) for case in cases}
+    reasons = {case: _reason(case, old, new, old_launches, new_launches) for case in cases}
     tests = {
         case: test
         for case in cases
         if reasons[case] is None and (test := ratio_of_independent(new_logs[case], old_logs[case], plan.level)) is not None
     }
     adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
+    outside = [equivalence_p(new_logs[case], old_logs[case], log_margin(plan)) for case in tests]
+    equivalent = dict(zip(tests, holm([p for p in outside if p is not None]), strict=True))
     for case in cases:
         ratio = tests[case][0] if case in tests else None
-        verdict = None if ratio is None else decide(ratio, adjusted[case], plan)
+        verdict = None if ratio is None else decide(ratio, adjusted[case], equivalent[case], plan)
         yield CaseDiff(
             case=case,
             old_ns=geometric_mean(old_logs.get(case, ()), plan.level, LATENCY_METHOD),
@@ -125,43 +140,59 @@ def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterato
 
 
 def is_regression(ratio: Estimate | None, verdict: Verdict | None, limit_pct: float | None) -> bool:
-    """Tell whether a slow-down is established (verdict `slower`) and its estimate is above the limit."""
+    """Tell whether a slow-down is beyond doubt (verdict `slower`) and its estimate is above the limit.
+
+    Not whether it is above the limit beyond doubt: a gate that asked for that would let most regressions just above it pass.
+    """
     if limit_pct is None or ratio is None:
         return False
     return verdict is Verdict.SLOWER and ratio.value > 1 + limit_pct / 100
 
 
-def _logs_by_case(samples: Sequence[Samples]) -> dict[Case, list[float]]:
+def _by_case(run: Run) -> dict[Case, list[Samples]]:
     grouped: dict[Case, list[Samples]] = {}
-    for launch in samples:
+    for launch in trusted_samples(run):
         grouped.setdefault(launch.case, []).append(launch)
-    return {case: list(launch_logs(launches).values()) for case, launches in grouped.items()}
+    return grouped
+
+
+def _logs(launches: Mapping[Case, Sequence[Samples]]) -> dict[Case, list[float]]:
+    return {case: list(launch_logs(found).values()) for case, found in launches.items()}
 
 
 def _reason(
-    case: Case, old: Run, new: Run, old_logs: Mapping[Case, Sequence[float]], new_logs: Mapping[Case, Sequence[float]]
+    case: Case,
+    old: Run,
+    new: Run,
+    old_launches: Mapping[Case, Sequence[Samples]],
+    new_launches: Mapping[Case, Sequence[Samples]],
 ) -> str | None:
     if case not in new.plan.cases:
         return "it is missing in NEW"
-    for name, run, logs in (("OLD", old, old_logs), ("NEW", new, new_logs)):
-        launches = len(logs.get(case, ()))
+    for name, run, by_case in (("OLD", old, old_launches), ("NEW", new, new_launches)):
+        failed = [failure.reason.rstrip(".") for failure in run.failures if failure.case == case]
+        launches = len(launch_logs(by_case.get(case, ())))
         if launches < FEWEST_LAUNCHES:
-            failed = [failure.reason for failure in run.failures if failure.case == case]
-            because = f" ({failed[-1].rstrip('.')})" if failed else ""
+            because = f" ({failed[-1]})" if failed else ""
             count = f"{launches or 'no'} usable launch{'' if launches == 1 else 'es'} (an interval needs {FEWEST_LAUNCHES})"
             return f"{count} in {name}{because}"
-        if is_noisy([samples for samples in run.samples if samples.case == case]):
+        if is_noisy(by_case.get(case, ())):
             return f"the machine was too noisy in {name}"
+        # A crash, a wrong output or another thread count now and then is what a gate is for, however good the other launches.
+        if failed and run is new:
+            return f"{len(failed)} of its launches failed in {name} ({failed[-1]})"
     return None
 
 
 def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
-    if old.samples == new.samples:
+    if judged_by_workload(old) != judged_by_workload(new):
+        more, less = ("NEW", "OLD") if judged_by_workload(new) else ("OLD", "NEW")
         yield Caveat(
-            code="same-run",
-            subject=new.id,
-            observed="both runs hold the same samples; every ratio is 1 and says nothing",
-            advice="Compare two runs that were measured separately.",
+            code="round-selection",
+            subject=f"{old.id} and {new.id}",
+            observed=f"{more} leaves out the rounds beside which the CPU ran at another speed; {less}, which has no readings of"
+            " the reference workload, keeps them, so a part of each ratio may come from that",
+            advice=f"Measure {less} again with this version.",
         )
     for name, run in (("OLD", old), ("NEW", new)):
         if not run.finished:
@@ -169,6 +200,6 @@ def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
                 code="unfinished-run",
                 subject=f"{name}, {run.id}",
                 observed="the run was interrupted before its end",
-                advice=f"Go on with it first: mnbench compare --resume {run.id}.",
+                advice=f"Go on with it first: mnbench {'study' if run.plan.study else 'compare'} --resume {run.id}.",
             )
         yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code != "few-launches")

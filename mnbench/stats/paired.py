@@ -4,7 +4,7 @@ With few launches, Student's t on the differences of logarithms. From twelve on,
 interval of Wilcoxon's signed-rank test: on a shared host some waves meet a neighbour the kernel does not show, and a single
 difference of 20 % makes t's interval twice as wide (docs/methodology.md). The rank test gives up 5 % of t's efficiency where
 noise is normal and gains where it is not; below twelve differences its interval has no room to leave one out. Which of the
-two is used depends on the number of launches alone, never on what they say.
+two is used depends on numbers known beforehand alone (launches, level, comparisons), never on what the launches say.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.records import Estimate
-from mnbench.stats.intervals import geometric_mean, t_test_p
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, t_test_p
 
 FEWEST_FOR_RANKS = 12
 LEAST_CORRECTED_P = 0.01
@@ -26,11 +26,15 @@ RANK_METHOD = "paired launches, Hodges-Lehmann estimate and signed-rank interval
 
 
 def paired_ratio(differences: Sequence[float], level: float) -> Estimate | None:
-    """Return the ratio behind `differences` of logarithms, one per wave; None for fewer than three."""
-    if len(differences) < FEWEST_FOR_RANKS:
+    """Return the ratio behind `differences` of logarithms, one per wave; None for fewer than three.
+
+    Student's t also where so few differences cannot carry a signed-rank interval at `level`: even the one from the least to
+    the greatest holds the truth in only 1 - 2^(1 - n).
+    """
+    outside = ranks_outside(len(differences), level)
+    if len(differences) < FEWEST_FOR_RANKS or outside < 0:
         return geometric_mean(differences, level, T_METHOD)
     averages = walsh_averages(differences)
-    outside = ranks_outside(len(differences), level)
     return Estimate(
         value=math.exp(float(np.median(averages))),
         low=math.exp(averages[outside]),
@@ -46,8 +50,7 @@ def paired_p(differences: Sequence[float], comparisons: int = 1) -> float | None
     The rank test of n differences knows no p below 2^(1 - n). Where that, corrected for so many `comparisons`, could not fall
     below 1 %, Student's t decides: again by numbers that are known before anything is measured.
     """
-    n = len(differences)
-    if n < FEWEST_FOR_RANKS or comparisons * 2.0 ** (1 - n) > LEAST_CORRECTED_P:
+    if not _ranks_can_decide(len(differences), comparisons):
         return t_test_p(differences)
     values = np.array([d for d in differences if d != 0.0])
     if not values.size:
@@ -57,6 +60,22 @@ def paired_p(differences: Sequence[float], comparisons: int = 1) -> float | None
     ranks = np.array([(np.sum(sizes < size) + 1 + np.sum(sizes <= size)) / 2 for size in sizes])
     smaller = min(ranks[values > 0].sum(), ranks[values < 0].sum())
     return min(1.0, 2.0 * float(_distribution(values.size)[math.floor(smaller)]))
+
+
+def equivalence_p(differences: Sequence[float], margin: float, comparisons: int = 1) -> float | None:
+    """Return the p of "the ratio lies outside ± `margin`" (a logarithm); None for fewer than three differences.
+
+    Two one-sided tests (D. J. Schuirmann 1987), by the test that `paired_p` uses for so many `comparisons`: the larger of
+    their p values. It is doubled, so that p < 1 - level says what an interval of `paired_ratio` within the margin says.
+    """
+    if len(differences) < FEWEST_LAUNCHES:
+        return None
+    ranks = _ranks_can_decide(len(differences), comparisons)
+    middle = float(np.median(walsh_averages(differences)) if ranks else np.mean(differences))
+    if abs(middle) >= margin:
+        return 1.0
+    # From inside the margin a two-sided p is twice the one-sided p of "not beyond this edge".
+    return max(paired_p([d - edge for d in differences], comparisons) or 0.0 for edge in (margin, -margin))
 
 
 def walsh_averages(values: Sequence[float]) -> NDArray[np.float64]:
@@ -69,9 +88,13 @@ def walsh_averages(values: Sequence[float]) -> NDArray[np.float64]:
 def ranks_outside(n: int, level: float) -> int:
     """Return how many Walsh averages lie below the interval (and as many above), for it to hold the truth at least at `level`.
 
-    The truth lies below t + 1 of them or more unless the statistic is t or less.
+    The truth lies below t + 1 of them or more unless the statistic is t or less. -1 where no interval of n does.
     """
     return int(np.searchsorted(_distribution(n), (1 - level) / 2, side="right")) - 1
+
+
+def _ranks_can_decide(n: int, comparisons: int) -> bool:
+    return n >= FEWEST_FOR_RANKS and comparisons * 2.0 ** (1 - n) <= LEAST_CORRECTED_P
 
 
 @functools.lru_cache(maxsize=1024)

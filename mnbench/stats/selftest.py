@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples, usable_rounds
+from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples, usable_rounds
 from mnbench.stats.paired import paired_p
 
 ALPHA = 0.05
@@ -69,23 +69,31 @@ class Power:
 def evaluate(run: Run) -> list[Power]:
     """Judge the method at each group size the run has launches for, then the naive one.
 
-    Cases are compared within a network and backend; what is planted is in the variant of the case. A run that is too short
-    gives an empty list.
+    Cases are compared within a network and backend; what is planted is in the variant of the case. Too noisy ones (see
+    `noisy_cases`) take no part. A run that is too short gives an empty list.
     """
     planted = {case.id: case.planted_pct for case in run.plan.cases}
-    groups, trusted = _families(run.plan.cases), trusted_samples(run)
+    noisy, trusted = noisy_cases(run), trusted_samples(run)
+    groups = _families(case for case in run.plan.cases if case not in noisy)
     logs = {case.id: launch_logs([s for s in trusted if s.case == case]) for case in run.plan.cases}
     waves = sorted({samples.launch for samples in trusted})
-    pair_s = 2 * run.measuring_s / max(1, len(waves)) / max(1, sum(len(family) for family in groups))
+    # The time went to all of them, whichever take part.
+    pair_s = 2 * run.measuring_s / max(1, len(waves)) / max(1, sum(1 for case in run.plan.cases if case.variant))
     found = [
         _judge("paired", size, size * pair_s, _paired(groups, logs, waves, size), planted)
         for size in GROUP_SIZES
-        if len(waves) >= size
+        if groups and len(waves) >= size
     ]
     samples = {(s.case.id, s.launch): s for s in trusted}
     if found:
         found.append(_judge("naive", 1, pair_s, _naive(groups, samples, waves), planted))
     return found
+
+
+def noisy_cases(run: Run) -> list[Case]:
+    """Return the copies and slowed variants of which too many rounds were disturbed: a run concludes nothing from such."""
+    trusted = trusted_samples(run)
+    return [case for case in run.plan.cases if case.variant and is_noisy([s for s in trusted if s.case == case])]
 
 
 Trial = tuple[Case, Case, float | None, float]

@@ -37,6 +37,20 @@ def ratio_of_independent(new: Sequence[float], old: Sequence[float], level: floa
     return _estimate(difference, t_quantile(level, degrees) * error, level), p
 
 
+def equivalence_p(new: Sequence[float], old: Sequence[float], margin: float) -> float | None:
+    """Return the p of "new / old lies outside ± `margin`" (a logarithm); None with fewer than three launches in either.
+
+    Two one-sided tests (D. J. Schuirmann 1987) by Welch's t: the larger of their p values, doubled, so that p < 1 - level
+    says what an interval of `ratio_of_independent` within the margin says.
+    """
+    if min(len(new), len(old)) < FEWEST_LAUNCHES:
+        return None
+    if abs(float(np.mean(new)) - float(np.mean(old))) >= margin:
+        return 1.0
+    edges = (ratio_of_independent([log - edge for log in new], old, 0.95) for edge in (margin, -margin))
+    return max(test[1] for test in edges if test is not None)
+
+
 def _estimate(log_ratio: float, reach: float, level: float) -> Estimate:
     low, value, high = (
         math.exp(max(-LARGEST_LOG, min(LARGEST_LOG, log))) for log in (log_ratio - reach, log_ratio, log_ratio + reach)

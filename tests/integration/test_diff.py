@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,10 +78,12 @@ def test_a_missing_case_outranks_a_regression_and_both_are_told(tmp_path, old):
     assert "regression" in answer.stdout
 
 
-def test_a_run_against_itself_passes_and_says_that_it_says_nothing(old):
-    answer = mnbench("diff", old, old, "--fail-if-slower", "0", "--markdown")
-    assert answer.returncode == DONE
-    assert "both runs hold the same samples" in answer.stdout
+def test_a_run_against_itself_or_a_copy_of_it_is_refused(tmp_path, old):
+    shutil.copytree(old, tmp_path / "copy")
+    for new in (old, tmp_path / "copy"):
+        answer = mnbench("diff", old, new, "--fail-if-slower", "5", "--markdown")
+        assert (answer.returncode, answer.stdout) == (USAGE, "")
+        assert answer.stderr == "mnbench: OLD and NEW are the same run, old: compare two runs that were measured separately.\n"
 
 
 def empty(directory):
@@ -172,7 +175,8 @@ def test_another_kernel_or_runtime_is_told_and_not_refused(tmp_path, old):
 
 
 def test_runs_are_found_by_name_below_out(tmp_path, old):
-    assert mnbench("diff", "old", "old", "--out", tmp_path).returncode == DONE
+    stored(tmp_path / "new", {V1: 10.0, V2: 5.0})
+    assert mnbench("diff", "old", "new", "--out", tmp_path).returncode == DONE
     answer = mnbench("diff", "old", "odl", "--out", tmp_path)
     assert (answer.returncode, "did you mean 'old'?" in answer.stderr) == (USAGE, True)
 

@@ -2,7 +2,7 @@ import pytest
 
 from mnbench.records import LaunchFailure, Verdict
 from mnbench.stats import analyse
-from mnbench.stats.analysis import decide
+from mnbench.stats.analysis import compare_pairs, decide
 from mnbench.stats.intervals import geometric_mean
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -91,18 +91,31 @@ def test_a_failed_launch_becomes_a_caveat_with_its_reason():
 
 
 @pytest.mark.parametrize(
-    ("logs", "p_adjusted", "verdict"),
+    ("logs", "p_different", "p_equivalent", "verdict"),
     [
-        ([0.001, 0.0012, 0.0009], 1e-6, Verdict.EQUIVALENT),  # certain, and too small to matter
-        ([0.20, 0.21, 0.19], 0.001, Verdict.SLOWER),
-        ([-0.20, -0.21, -0.19], 0.001, Verdict.FASTER),
-        ([0.20, 0.21, 0.19], 0.2, Verdict.INCONCLUSIVE),  # not after the correction
-        ([0.3, -0.3, 0.1], 0.9, Verdict.INCONCLUSIVE),
+        ([0.001, 0.0012, 0.0009], 1e-6, 1e-4, Verdict.EQUIVALENT),  # certain, and too small to matter
+        ([0.001, 0.0012, 0.0009], 0.2, 0.06, Verdict.INCONCLUSIVE),  # not after the correction
+        ([0.001, 0.0012, 0.0009], 0.01, 0.06, Verdict.SLOWER),
+        ([0.20, 0.21, 0.19], 0.001, 1.0, Verdict.SLOWER),
+        ([-0.20, -0.21, -0.19], 0.001, 1.0, Verdict.FASTER),
+        ([0.20, 0.21, 0.19], 0.2, 1.0, Verdict.INCONCLUSIVE),  # not after the correction
+        ([0.3, -0.3, 0.1], 0.9, 1.0, Verdict.INCONCLUSIVE),
+        ([0.019, 0.019, 0.021], 0.2, 0.01, Verdict.INCONCLUSIVE),  # by another test than the interval, which reaches out
     ],
 )
-def test_the_verdict_follows_from_interval_and_corrected_p(logs, p_adjusted, verdict):
-    plan = a_plan(V2)
-    assert decide(geometric_mean(logs, 0.95, "m"), p_adjusted, plan) is verdict
+def test_the_verdict_follows_from_interval_and_corrected_p_values(logs, p_different, p_equivalent, verdict):
+    assert decide(geometric_mean(logs, 0.95, "m"), p_different, p_equivalent, a_plan(V2)) is verdict
+
+
+def test_equivalence_is_corrected_for_the_number_of_comparisons():
+    """Alone its interval, [-1.79, 1.95] %, lies within ±2 %."""
+    others = [a_case(f"network {number}") for number in range(9)]
+    logs = {V2.id: dict.fromkeys(range(5), 0.0), V1.id: dict(enumerate([0.015, -0.015, 0.015, -0.015, 0.003]))}
+    logs |= {case.id: {n: 0.5 * (-1) ** n for n in range(5)} for case in others}
+    pairs = [(case, V2) for case in (V1, *others)]
+    plan = a_plan(V2, V1, *others)
+    assert compare_pairs(pairs[:1], logs, plan)[0].verdict is Verdict.EQUIVALENT
+    assert compare_pairs(pairs, logs, plan)[0].verdict is Verdict.INCONCLUSIVE
 
 
 def test_past_a_third_of_disturbed_rounds_nothing_is_concluded():
@@ -137,3 +150,38 @@ def test_a_launch_that_failed_later_gives_no_figure():
     (result,) = analyse(run).results
     assert result.launches == 3
     assert result.latency_ns.value == pytest.approx(100)
+
+
+def test_percentiles_need_the_launches_that_an_interval_needs():
+    (one,) = analyse(a_run(a_plan(V2), a_launch(V2, 0, a_round([100] * 2000)))).results
+    (three,) = analyse(a_run(a_plan(V2), *(a_launch(V2, n, a_round([100] * 700)) for n in range(3)))).results
+    assert (one.samples, one.p90_ns, one.p99_ns) == (2000, None, None)
+    assert (three.p90_ns, three.p99_ns) == (100, 100)
+
+
+COLD = a_round([300, 310, 320], order=2, index=2, regime="cold")
+
+
+def result_with(*rounds):
+    """The result of four launches of these rounds, with every regime asked for, and the codes of the caveats."""
+    plan = a_plan(V2, regimes=("steady", "cold", "first", "load"))
+    analysis = analyse(a_run(plan, *(a_launch(V2, n, *rounds) for n in range(4))))
+    return analysis.results[0], {caveat.code for caveat in analysis.caveats}
+
+
+def test_of_a_case_that_is_too_noisy_only_the_steady_latency_is_shown():
+    result, codes = result_with(a_round([100] * 700), a_round([100], order=1, index=1, disturbances=("steal",)), COLD)
+    assert codes == {"too-noisy"}
+    assert result.latency_ns is not None
+    assert (result.p90_ns, result.p99_ns, result.cold_ns, result.first_ns, result.load_ns) == (None,) * 5
+
+
+def test_cold_is_judged_by_its_own_rounds():
+    bad = a_round([900], order=3, index=3, regime="cold", disturbances=("steal",))
+    steady = [a_round([100] * 700, order=n, index=n) for n in range(2)]
+    result, codes = result_with(*steady, COLD, bad)
+    assert codes == {"disturbed-rounds", "cold-too-noisy"}
+    assert result.cold_ns is None
+    assert None not in (result.p90_ns, result.first_ns, result.load_ns)
+    result, _ = result_with(*steady, COLD)
+    assert result.cold_ns.value == pytest.approx(310)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mnbench.records import Case, Verdict
+from mnbench.diff import setting_changes
+from mnbench.records import Case, LaunchFailure, Verdict
 from mnbench.report import diff_table
 from mnbench.stats.between_runs import diff
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
@@ -103,15 +104,80 @@ def test_the_harness_itself_is_not_judged():
     assert [entry.case for entry in found.cases] == [V1]
 
 
-def test_a_run_against_itself_says_so():
-    found = diff(run_of({V1: 10.0}), run_of({V1: 10.0}))
-    assert [caveat.code for caveat in found.caveats] == ["same-run"]
-    assert found.cases[0].ratio.value == 1.0
+def test_the_machine_is_too_noisy_by_the_launches_that_count():
+    """A failed launch's disturbed rounds are no witness against the others; nor do they hide behind its good ones."""
+    old, new = run_of({V1: 10.0}), run_of({V1: 10.0}, launches=4)
+    steal = a_round([10**7], order=9, index=1, disturbances=("steal",))
+    spoilt = tuple(replace(s, rounds=(*s.rounds, steal)) for s in new.samples)
+    failed = a_launch(V1, 4, *(a_round([10**7], order=n, index=n) for n in range(8)))
+    failure = LaunchFailure(case=V1, launch=4, reason="killed.")
+    hidden = replace(new, samples=(*spoilt, failed), failures=(failure,))
+    assert diff(hidden, old).cases[0].not_compared == "the machine was too noisy in OLD"
+    loud = a_launch(V1, 4, *(a_round([10**7], order=n, index=n, disturbances=("steal",)) for n in range(8)))
+    assert diff(replace(new, samples=(*new.samples, loud), failures=(failure,)), old).cases[0].not_compared is None
+
+
+def test_a_case_with_a_failed_launch_in_the_new_run_never_passes():
+    failure = LaunchFailure(case=V1, launch=5, reason="threads '1' was requested, but the runtime says '2'.")
+    old, new = run_of({V1: 10.0}), run_of({V1: 10.0}, failures=(failure,))
+    found = diff(old, new, (), 5.0)
+    assert found.cases[0].new_launches == 5
+    assert found.cases[0].not_compared == (
+        "1 of its launches failed in NEW (threads '1' was requested, but the runtime says '2')"
+    )
+    assert diff(new, old, (), 5.0).not_compared == ()
+
+
+def test_runs_that_leave_out_rounds_by_two_rules_are_told():
+    old, new = run_of({V1: 10.0}), run_of({V1: 10.1})
+    readings = {"workload_before_ns": 1000, "workload_after_ns": 1000}
+    judged = tuple(replace(s, rounds=tuple(replace(r, **readings) for r in s.rounds)) for s in new.samples)
+    found = diff(old, replace(new, samples=judged))
+    assert [caveat.code for caveat in found.caveats] == ["round-selection"]
+    assert found.caveats[0].observed.startswith("NEW leaves out")
+    assert found.caveats[0].advice == "Measure OLD again with this version."
+    assert not diff(replace(old, samples=judged), replace(new, samples=judged)).caveats
+    assert not diff(old, new).caveats
+
+
+def test_conditions_that_differ_between_the_plans_are_told():
+    plan = a_plan(V1)
+    changed = replace(plan, study="layers", sweep=True, least_inferences=2, most_inferences=50)
+    told = {(c.subject, c.old, c.new) for c in setting_changes(a_run(plan), a_run(changed))}
+    assert told == {
+        ("study", "not set", "layers"),
+        ("sweep", "False", "True"),
+        ("least_inferences", "1", "2"),
+        ("most_inferences", "2000", "50"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("spread", "told"),
+    [(1, "6.0 % [5.9, 6.1] (the whole interval is above 5 %)"), (30, "6.0 % [3.1, 9.0] (the interval reaches below 5 %)")],
+)
+def test_a_regression_is_told_with_its_interval_and_not_as_more_than_that_says(spread, told):
+    found = diff(run_of({V1: 10.0}, spread=spread), run_of({V1: 10.6}, spread=spread), (), 5.0)
+    line = diff_table.conclusions(found)[0]
+    assert line == f"Slower beyond doubt, and estimated above 5 %: 1 of 1 cases: {V1.id} by {told}."
+
+
+def test_equivalence_is_corrected_for_the_cases_compared():
+    many = {a_case(f"network {number}"): 5.0 for number in range(9)}
+    verdicts = [
+        diff(run_of({V1: 10.0, **old}, spread=17), run_of({V1: 10.0, **new}, spread=17)).cases[0].verdict
+        for old, new in (({}, {}), (many, dict.fromkeys(many, 9.0)))
+    ]
+    assert verdicts == [Verdict.EQUIVALENT, Verdict.INCONCLUSIVE]
 
 
 def test_an_interrupted_run_is_told():
     found = diff(run_of({V1: 10.0}), run_of({V1: 10.1}, finished=False))
     assert [(caveat.code, caveat.subject) for caveat in found.caveats] == [("unfinished-run", "NEW, r1")]
+    assert "mnbench compare --resume r1" in found.caveats[0].advice
+    new = run_of({V1: 10.1}, finished=False)
+    of_a_study = diff(run_of({V1: 10.0}), replace(new, plan=replace(new.plan, study="layers")))
+    assert "mnbench study --resume r1" in of_a_study.caveats[0].advice
 
 
 def test_markdown_has_a_row_per_case_and_json_holds_the_same_verdicts():

@@ -85,3 +85,45 @@ def test_ranks_decide_only_where_they_could_decide_anything_among_so_many_compar
     values = list(0.03 + 0.01 * np.random.default_rng(n).standard_normal(n))
     expected = oracle.wilcoxon(values, method="exact").pvalue if ranks else oracle.ttest_1samp(values, 0.0).pvalue
     assert paired.paired_p(values, comparisons) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("comparisons", "ranks"), [(102, True), (103, False)])
+def test_an_interval_so_strict_that_twelve_launches_cannot_carry_it_by_ranks_is_students(comparisons, ranks):
+    """The widest signed-rank interval of twelve, from the least to the greatest, holds the truth in 1 - 2/2^12."""
+    values, level = differences(12, seed=6), 1 - 0.05 / comparisons
+    estimate = paired.paired_ratio(values, level)
+    assert estimate.low < estimate.value < estimate.high
+    if ranks:
+        assert (estimate.low, estimate.high) == pytest.approx((math.exp(min(values)), math.exp(max(values))))
+    else:
+        assert estimate == geometric_mean(values, level, paired.T_METHOD)
+
+
+@pytest.mark.parametrize(("n", "ranks"), [(5, False), (14, True)])
+@pytest.mark.parametrize("shift", [0.0, 0.012, -0.03])
+def test_the_p_of_equivalence_is_twice_the_larger_of_scipys_two_one_sided_tests(n, ranks, shift):
+    values, margin = np.array(differences(n, seed=8, shift=shift)), math.log1p(0.02)
+    if ranks:
+        below = oracle.wilcoxon(values - margin, alternative="less", method="exact").pvalue
+        above = oracle.wilcoxon(values + margin, alternative="greater", method="exact").pvalue
+    else:
+        below = oracle.ttest_1samp(values, margin, alternative="less").pvalue
+        above = oracle.ttest_1samp(values, -margin, alternative="greater").pvalue
+    assert paired.equivalence_p(list(values), margin) == pytest.approx(min(1.0, 2 * max(below, above)))
+
+
+@pytest.mark.parametrize("n", [4, 15])
+def test_without_a_correction_equivalence_says_what_the_interval_says(n):
+    margin, seen = math.log1p(0.02), set()
+    for seed in range(200):
+        values = list(np.random.default_rng(seed).normal(0.008, 0.012, n))
+        estimate = paired.paired_ratio(values, 0.95)
+        inside = -margin < math.log(estimate.low) and math.log(estimate.high) < margin
+        assert (paired.equivalence_p(values, margin) < 0.05) == inside
+        seen.add(inside)
+    assert seen == {True, False}
+
+
+def test_two_launches_are_not_equivalent_and_no_margin_holds_nothing():
+    assert paired.equivalence_p([0.0, 0.0], 0.02) is None
+    assert paired.equivalence_p([0.0, 0.0, 0.0], 0.0) == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, paper_plot
 from mnbench.report.labels import Anchor, place_labels
 from tests.builders import BASELINE, make_run, paper_table, v1_grid, v2_grid, with_failure, without_interval
+from tests.noisy_runs import with_noise
 
+WIDE = "mobilenet_v2_1.4_224-ort-fp32-b1-t1"
 NASNET = "nasnet_a_mobile_224-ort-fp32-b1-t1"
 
 
@@ -96,13 +99,35 @@ def test_the_words_say_what_was_measured_where_and_whose_accuracy_it_is() -> Non
     assert "published, not measured here (ImageNet-1k): Sandler et al. 2018, Table 4" in text
 
 
-def test_a_point_without_an_interval_is_hollow_said_so_and_not_on_the_front() -> None:
-    made = without_interval(*make_run(), "mobilenet_v2_1.4_224-ort-fp32-b1-t1")
-    assert "Hollow" in words(accuracy_plot.figure(*made))
-    points = accuracy_plot.collect(*made)
-    assert [point.model for point in points if point.latency.hollow] == ["mobilenet_v2_1.4_224"]
-    assert not any(point.latency.hollow for point in accuracy_plot.pareto_front([p for p in points if p.series == "ort"]))
-    assert "Hollow" not in words(accuracy_plot.figure(*make_run()))
+def test_a_case_without_an_interval_is_drawn_nowhere_and_named() -> None:
+    made = without_interval(*make_run(), WIDE)
+    assert ("mobilenet_v2_1.4_224", "ort") not in {(p.model, p.series) for p in accuracy_plot.collect(*made)}
+    assert "with fewer than 3 usable launches: mobilenet_v2_1.4_224 (ort)." in words(accuracy_plot.figure(*made))
+    (group,) = (group for group in paper_plot.collect(*made) if group.model == "mobilenet_v2_1.4_224")
+    assert list(group.measured) == ["openvino"]
+    assert "No measured ratio for mobilenet_v2_1.4_224 (ort): fewer than 3" in words(paper_plot.figure(*made))
+
+
+def test_a_point_of_a_case_that_was_too_noisy_is_hollow_said_so_and_not_on_the_front() -> None:
+    run, analysis = make_run()
+    made = (run, with_noise(analysis, WIDE))
+    points = [point for point in accuracy_plot.collect(*made) if point.series == "ort"]
+    assert [point.model for point in points if point.latency.noisy] == ["mobilenet_v2_1.4_224"]
+    before = accuracy_plot.pareto_front([p for p in accuracy_plot.collect(run, analysis) if p.series == "ort"])
+    assert "mobilenet_v2_1.4_224" in {point.model for point in before}
+    assert "mobilenet_v2_1.4_224" not in {point.model for point in accuracy_plot.pareto_front(points)}
+    for plot in (accuracy_plot, paper_plot):
+        assert "Hollow: the machine was too noisy" in words(plot.figure(*made))
+        assert "Hollow" not in words(plot.figure(run, analysis))
+
+
+def test_a_network_without_a_published_accuracy_is_named_as_such() -> None:
+    cards, latency_ms = paper_table()
+    cards[1] = replace(cards[1], accuracy=())
+    text = words(accuracy_plot.figure(*make_run(cards, latency_ms)))
+    assert (
+        "Not drawn, without a published accuracy: shufflenet_v1_1.5_g3_224 (ort), shufflenet_v1_1.5_g3_224 (openvino)." in text
+    )
 
 
 def test_a_failed_case_is_named_in_the_captions() -> None:

@@ -21,7 +21,16 @@ from mnbench.report.markdown import Shown, fill, stale
 from mnbench.report.numbers import bracketed, count, plus_minus
 from mnbench.report.rows import summary_rows
 from mnbench.report.terminal import render
-from tests.builders import make_run, paper_table, v2_grid, with_caveat, with_failure
+from tests.builders import (
+    estimate,
+    make_run,
+    paper_table,
+    v2_grid,
+    with_caveat,
+    with_failure,
+    without_interval,
+)
+from tests.noisy_runs import with_noise
 
 V1 = "mobilenet_v1_1.0_224-ort-fp32-b1-t1"
 BLOCK = "# T\n\n<!-- mnbench:results:begin -->\nold\n<!-- mnbench:results:end -->\n\nend\n"
@@ -137,6 +146,55 @@ def test_fastest_is_said_only_when_the_runner_up_was_compared_and_found_slower()
     assert "fastest" not in headline(run, unsure)
     assert "fastest" not in page(run, unsure)
     assert "shufflenet_v1_1.5_g3_224 (openvino)" in headline(run, unsure)
+
+
+RIVAL = "nasnet_a_mobile_224-openvino-fp32-b1-t1"
+
+
+def with_latency(analysis: Analysis, case_id: str, value_ms: float, width_pct: float) -> Analysis:
+    latency = estimate(value_ms * 1e6, width_pct)
+    results = tuple(replace(r, latency_ns=latency, vs_baseline=None) if r.case.id == case_id else r for r in analysis.results)
+    return replace(analysis, results=results)
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        (lambda run, analysis: (run, with_noise(analysis, RIVAL)), "nasnet_a_mobile_224 (openvino) (machine too noisy)"),
+        (lambda run, analysis: with_failure(run, analysis, RIVAL), "nasnet_a_mobile_224 (openvino) (not measured)"),
+        (lambda run, analysis: without_interval(run, analysis, RIVAL), "nasnet_a_mobile_224 (openvino) (too few launches)"),
+        (
+            lambda run, analysis: (run, with_latency(analysis, RIVAL, 16.0, 80.0)),
+            "(openvino) (not found slower, 20 [0, 30] ms)",
+        ),
+    ],
+)
+def test_no_case_is_called_the_fastest_while_another_could_be_and_that_one_is_named(change: object, doubt: str) -> None:
+    assert callable(change)
+    text = headline(*change(*make_run()))
+    assert "fastest" not in text
+    assert "the shortest latencies: mobilenet_v2_1.0_224 (openvino)" in text
+    assert f"Could be faster still: {doubt if doubt.startswith('nasnet') else f'nasnet_a_mobile_224 {doubt}'}" in text
+
+
+def test_a_wide_interval_that_ends_above_the_first_ones_leaves_it_the_fastest() -> None:
+    run, analysis = make_run()
+    assert "the fastest case is" in headline(run, with_latency(analysis, RIVAL, 16.0, 30.0))
+
+
+def test_a_first_case_that_was_too_noisy_is_not_listed_but_named() -> None:
+    run, analysis = make_run()
+    text = headline(run, with_noise(analysis, "mobilenet_v2_1.0_224-openvino-fp32-b1-t1"))
+    assert "fastest" not in text
+    assert "Could be faster still: mobilenet_v2_1.0_224 (openvino) (machine too noisy)." in text
+
+
+def test_every_view_says_what_a_latency_is() -> None:
+    run, analysis = make_run()
+    blocks = fill(BLOCK, lambda _run_id: Shown(run=run, analysis=analysis, folder="r"))
+    for text in (" ".join(shown(run, analysis, 140).split()), page(run, analysis), blocks):
+        assert "Latency: geometric mean over launches of their rounds" in text
+        assert "medians, with its 95 % interval." in text
 
 
 def test_filling_a_block_twice_changes_nothing_and_keeps_the_rest() -> None:

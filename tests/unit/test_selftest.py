@@ -1,13 +1,18 @@
 """Oracles: scipy's rank test and binomial interval, and launches whose difference is known."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats as oracle
 
 from mnbench.errors import UsageError
 from mnbench.measure.planted import SlowedSession
-from mnbench.selftest import sentence
-from mnbench.stats.selftest import Power, evaluate, rank_test_p, wilson
+from mnbench.records import Caveat
+from mnbench.report.selftest_text import render
+from mnbench.selftest import SelfTest, judge, sentence
+from mnbench.stats.selftest import Power, evaluate, noisy_cases, rank_test_p, wilson
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 
@@ -95,7 +100,44 @@ def test_a_slow_down_counts_only_if_all_larger_ones_were_found():
     rate = {"1": wilson(20, 20), "3": wilson(5, 20), "5": wilson(20, 20)}
     power = Power(method="m", launches=5, seconds=9.4, false_positives=wilson(0, 20), found=rate)
     assert power.smallest_found_pct == 5.0
-    assert sentence((power,)) == "On this machine a difference of 5 % is resolved in 9 s."
+    assert sentence((power,)) == (
+        "On this machine a difference of 5 % is resolved in 9 s: found in 20 of 20 trials (95 % interval 84 to 100 %);"
+        " identical pairs called different: 0 of 20 trials (95 % interval 0 to 16 %)."
+    )
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(5, True), (7, False)])
+def test_nothing_is_said_to_be_resolved_where_copies_are_called_different_beyond_doubt(wrong, said):
+    """Wilson's 95 % interval of 5 of 50 begins at 4.3 %, that of 7 of 50 at 7.0 %."""
+    power = Power(method="m", launches=5, seconds=9.4, false_positives=wilson(wrong, 50), found={"5": wilson(20, 20)})
+    assert ("is resolved in" in sentence((power,))) is said
+    assert ("7 of 50 trials (95 % interval 7 to 26 %) were called different" in sentence((power,))) is not said
+
+
+def test_a_case_that_is_too_noisy_takes_no_part_and_nothing_is_said_to_be_resolved():
+    cases = copies("copy1", "copy2", "slow5")
+    bad = a_round([10**6], order=1, index=1, disturbances=("steal",))
+    launches = [
+        a_launch(case, wave, a_round([5_000_000 + 1000 * wave]), *([bad] if case.variant == "copy2" else []))
+        for wave in range(40) for case in cases
+    ]  # fmt: skip
+    run = a_run(a_plan(*cases), *launches, measuring_s=60.0)
+    found = judge(run)
+    assert [case.variant for case in noisy_cases(run)] == ["copy2"]
+    assert found.powers[0].false_positives.trials == 0
+    assert found.powers[0].found["5"].trials == 40 // 3
+    assert found.sentence.startswith("On this machine it cannot be said what is resolved: too many rounds were disturbed (")
+    assert cases[1].id in found.sentence
+
+
+def test_the_table_shows_the_interval_of_every_rate_the_caveats_and_the_sentence():
+    power = Power(method="m", launches=5, seconds=9.4, false_positives=wilson(0, 20), found={"5": wilson(19, 20)})
+    caveat = Caveat(code="disturbed-rounds", subject="copy1", observed="1 of 9 rounds", advice="Stop other programs.")
+    console = Console(file=io.StringIO(), width=100)
+    render(SelfTest(run_id="r", powers=(power,), floor_ns=400.0, sentence="So it is.", caveats=(caveat,)), console)
+    text = console.file.getvalue()
+    for part in ("19/20", "[76, 99]", "0.0 % [0.0, 16.1]", "disturbed-rounds", "Stop other programs.", "So it is."):
+        assert part in text
 
 
 def test_a_run_that_is_too_short_judges_nothing():

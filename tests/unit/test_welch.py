@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as oracle
 
-from mnbench.stats.welch import ratio_of_independent
+from mnbench.stats.welch import equivalence_p, ratio_of_independent
 
 NEW, OLD = [0.10, 0.13, 0.08, 0.21, 0.11], [0.02, 0.05, 0.01]
 
@@ -56,3 +56,15 @@ def test_identical_work_is_called_different_about_as_often_as_promised(launches_
         covered += estimate.low <= 1.0 <= estimate.high
     assert 0.035 < wrong / 4000 < 0.065
     assert covered == 4000 - wrong
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.3])
+def test_the_p_of_equivalence_is_twice_the_larger_of_scipys_two_one_sided_tests(shift):
+    new, margin = np.array(NEW) - 0.1 + shift, 0.1
+    below = oracle.ttest_ind(new - margin, OLD, equal_var=False, alternative="less").pvalue
+    above = oracle.ttest_ind(new + margin, OLD, equal_var=False, alternative="greater").pvalue
+    assert equivalence_p(list(new), OLD, margin) == pytest.approx(min(1.0, 2 * max(below, above)))
+
+
+def test_two_launches_are_not_equivalent():
+    assert equivalence_p([0.0, 0.0], [0.0, 0.0, 0.0], 0.02) is None
