@@ -110,7 +110,8 @@ def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slop
         verdict=combine(judged),
         limits="The paper gives the formula; that equal counts cost equal time is what using it as a cost means. Blocks of "
         "equal weights alone are shown, not judged. Widths are multiples of 8, so that costs are equal within "
-        f"{TOLERANCE - 1:.0%}, and the ratios are divided by what is left: of the multiply-adds, where these are equal. Accuracy is not compared. "
+        f"{TOLERANCE - 1:.0%}, and the ratios are divided by what is left: of the multiply-adds, where these are "
+        "equal. Accuracy is not compared. "
         f"Blocks of stride 2 stand side by side, and the pool behind each is part of its time. {RANGES} {limits_of(slopes)}",
     )
 

@@ -97,8 +97,8 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         caption=(
             (
                 f"Below 1 the residual block is faster. Bars: {level:.0%} interval of the ratio, paired by launch. Blocks have "
-                "equal multiply-adds, and at stride 1 equal weights, too; where at stride 2 another block has equal weights, it is "
-                "hatched (per weight)."
+                "equal multiply-adds, and at stride 1 equal weights, too; where at stride 2 another block has equal weights, "
+                "it is hatched (per weight)."
             ),
             (
                 "Inverted blocks are MobileNetV2's (t = 6); residual ones are reduced by about 6 (depthwise inside) or 4 "

@@ -91,17 +91,17 @@ def test_one_slow_runtime_makes_a_claim_hold_in_part():
     assert conclude(chain_run(QUICK, planted), FACTS).findings[0].verdict is Holds.PARTLY
 
 
-def launches(*ratios):
+def by_launch(*ratios):
     return {launch: math.log(ratio) for launch, ratio in enumerate(ratios)}
 
 
 def test_shapes_that_agree_have_a_mean_and_shapes_that_do_not_their_least_and_their_most():
-    alike = Shapes(label="over", level=0.95, logs={"small": launches(1.0, 1.1, 1.2), "large": launches(1.04, 1.1, 1.16)})
+    alike = Shapes(label="over", level=0.95, logs={"small": by_launch(1.0, 1.1, 1.2), "large": by_launch(1.04, 1.1, 1.16)})
     assert [figure.label for figure in alike.figures()] == ["over, small", "over, large", "over, mean of 2 shapes"]
     assert alike.mean.value == pytest.approx(1.1, rel=0.01)
     assert alike.words().endswith("(mean of 2 shapes)")
     # The mean, 1.08, is the time of neither.
-    apart = Shapes(label="over", level=0.95, logs={"small": launches(0.98, 0.984, 0.988), "large": launches(1.18, 1.19, 1.2)})
+    apart = Shapes(label="over", level=0.95, logs={"small": by_launch(0.98, 0.984, 0.988), "large": by_launch(1.18, 1.19, 1.2)})
     assert apart.mean is None
     assert [figure.label for figure in apart.figures()] == ["over, small", "over, large"]
     low, high = apart.words().split(" to ")
@@ -110,7 +110,7 @@ def test_shapes_that_agree_have_a_mean_and_shapes_that_do_not_their_least_and_th
 
 
 def test_a_shape_that_was_not_measured_leaves_no_mean_and_is_said():
-    found = Shapes(label="over", level=0.95, logs={"small": launches(1.0, 1.1, 1.2), "large": {}})
+    found = Shapes(label="over", level=0.95, logs={"small": by_launch(1.0, 1.1, 1.2), "large": {}})
     assert (found.mean, list(found.each)) == (None, ["small"])
     assert found.words().endswith("(1 of 2 shapes)")
     assert Shapes(label="over", level=0.95, logs={"small": {}}).words() == "not measured"

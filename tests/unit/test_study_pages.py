@@ -72,13 +72,13 @@ def stored_with(*figures):
 
 def test_the_page_says_what_intervals_are_over_and_which_are_over_something_else():
     launches = a_figure("time", "mean over launches")
-    points = [a_figure(f"exponent {place}", "over networks, Student t") for place in range(6)]
+    points = [a_figure(f"slope {place}", "over networks, Student t") for place in range(6)]
     assert findings.intervals_text(stored_with(launches, COUNT)) == "Intervals are 95 % over launches."
     assert findings.intervals_text(stored_with(launches, *points[:2])) == (
-        "Intervals are 95 % over launches. Not over launches: exponent 0; exponent 1 (over networks, Student t)."
+        "Intervals are 95 % over launches. Not over launches: slope 0; slope 1 (over networks, Student t)."
     )
     assert findings.intervals_text(stored_with(*points)) == (
-        "Intervals are 95 %. Not over launches: exponent 0; exponent 1; exponent 2; exponent 3 and 2 more (over networks, Student t)."
+        "Intervals are 95 %. Not over launches: slope 0; slope 1; slope 2; slope 3 and 2 more (over networks, Student t)."
     )
     assert findings.intervals_text(stored_with(COUNT)) == "No figure has an interval."
     assert findings.intervals_text(stored_with()) == ""
