@@ -244,6 +244,8 @@ class Plan:
     """Inferences of a round, whatever its target duration."""
     study: str = ""
     """The study this plan belongs to; empty for `mnbench compare`."""
+    full_cases: int | None = None
+    """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from mnbench.study_records import Figure, Holds, StoredFindings
 
 FILE = "findings.json"
 COUNTED = "counted"
+MOST_LABELS = 4
 STYLES = {Holds.YES: "bold green", Holds.PARTLY: "bold yellow", Holds.NO: "bold red", Holds.UNDECIDED: "bold"}
 
 
@@ -39,6 +41,28 @@ def figure_text(figure: Figure) -> str:
     return f"{bracketed(estimate.value, estimate.low, estimate.high)} {figure.unit}".rstrip()
 
 
+def intervals_text(stored: StoredFindings) -> str:
+    """Say what the intervals of the figures are over: launches, or else which figures have another kind."""
+    estimates = [figure for found in stored.findings for figure in found.figures if figure.estimate.method != COUNTED]
+    if not estimates:
+        return "No figure has an interval." if any(found.figures for found in stored.findings) else ""
+    others: dict[str, list[str]] = {}
+    for figure in estimates:
+        if "launch" not in figure.estimate.method:
+            others.setdefault(figure.estimate.method, []).append(figure.label)
+    levels = " and ".join(f"{100 * level:g} %" for level in sorted({figure.estimate.level for figure in estimates}))
+    over = " over launches" if sum(map(len, others.values())) < len(estimates) else ""
+    parts = [f"Intervals are {levels}{over}."]
+    parts += [f"Not over launches: {_shortened(labels)} ({method})." for method, labels in others.items()]
+    return " ".join(parts)
+
+
+def _shortened(labels: Sequence[str]) -> str:
+    """Return labels, the first few of many."""
+    more = len(labels) - MOST_LABELS
+    return "; ".join(labels) if more <= 0 else f"{'; '.join(labels[:MOST_LABELS])} and {more} more"
+
+
 def render(stored: StoredFindings, console: Console) -> None:
     """Print the findings."""
     console.print(Text(f"{stored.study}: {stored.question}", style="bold"))
@@ -49,3 +73,6 @@ def render(stored: StoredFindings, console: Console) -> None:
         for figure in found.figures:
             console.print(Padding(Text(f"{figure.label}: {figure_text(figure)}"), (0, 0, 0, 4)))
         console.print(Padding(Text(f"Limits: {found.limits}", style="dim"), (0, 0, 0, 2)))
+    if over := intervals_text(stored):
+        console.print()
+        console.print(Text(over, style="dim"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mnbench.errors import MnbenchError, UnknownNameError
 from mnbench.records import Analysis, Run
-from mnbench.report.findings import figure_text, read_findings
+from mnbench.report.findings import figure_text, intervals_text, read_findings
 from mnbench.report.headline import headline
 from mnbench.report.naming import latency_legend, networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain
@@ -122,6 +122,8 @@ def findings_section(shown: Shown) -> str:
             f"- **{found.verdict}.** {escaped(found.claim)} ({escaped(found.source.short)})\n"
             f"  Here: {escaped(found.measured)}\n{figures}\n  Limits: {escaped(found.limits)}"
         )
+    if over := intervals_text(stored):
+        parts.append(escaped(over))
     parts += [f"![{escaped(caption)}]({shown.folder}/{name}.svg)" for name, caption in stored.plots]
     if stored.tables:
         parts.append("Tables: " + ", ".join(f"[{name}.csv]({shown.folder}/{name}.csv)" for name, _ in stored.tables) + ".")

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from mnbench.errors import StoreError
 from mnbench.records import Analysis, Run
 from mnbench.report.files import write_atomically
-from mnbench.report.findings import figure_text, read_findings
+from mnbench.report.findings import figure_text, intervals_text, read_findings
 from mnbench.report.html import inline_svg
 
 TEMPLATE = "study.html.jinja"
@@ -38,7 +38,10 @@ def page(run: Run, analysis: Analysis, directory: Path) -> str:
         tables = [(name, caption, *_table(directory / f"{name}.csv")) for name, caption in stored.tables]
     except OSError as error:
         raise StoreError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    return template.render(run=run, stored=stored, plots=plots, tables=tables, caveats=analysis.caveats, most_rows=MOST_ROWS)
+    return template.render(
+        run=run, stored=stored, plots=plots, tables=tables, caveats=analysis.caveats, most_rows=MOST_ROWS,
+        intervals=intervals_text(stored),
+    )  # fmt: skip
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]], int]:

@@ -5,7 +5,8 @@
                              findings.json, CSV files, plots, study.html ◀─ publish: from the run directory alone
 
 One file a study: it holds a `STUDY`, and is found by its name. What its plan measured and its facts are all that `conclude`
-gets, so a study can be concluded again on a machine without torch or a runtime.
+gets, so a study can be concluded again on a machine without torch or a runtime. What is to be said of every study alike, that
+its plan was a quick one, is said here (`concluded`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mnbench import compare, store
 from mnbench.errors import StoreError, UnknownNameError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
+from mnbench.studies._planning import less_than_full, timed_cases
 from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOptions
 
 FACTS_FILE = "facts.json"
@@ -37,6 +39,8 @@ class Study:
     """One line for `mnbench study --list`."""
     plan: Callable[[StudyOptions], Plan]
     """What to time. Raises UsageError for options that cannot be met; notes cells it leaves out in `options.skipped`."""
+    budget_s: float
+    """Seconds of measuring that the full plan has."""
     conclude: Callable[[Run, Facts], Conclusion]
     """Findings, tables and plots. Pure; must do with whatever part of the plan was measured."""
     facts: Callable[[Run, StudyOptions], Facts] | None = None
@@ -56,10 +60,28 @@ def get(name: str) -> Study:
     return study
 
 
+def planned(study: Study, options: StudyOptions) -> Plan:
+    """Return a study's plan, which knows whether it is a quick one. Raises as `Study.plan` does."""
+    plan = replace(study.plan(options), study=study.name)
+    if not options.quick:
+        return plan
+    full = study.plan(replace(options, quick=False, skipped=[]))
+    return replace(plan, full_cases=timed_cases(full))
+
+
+def concluded(study: Study, measured: Run, facts: Facts) -> Conclusion:
+    """Return what a study concludes, each finding's limits with what the plan lacks of the full one."""
+    conclusion = study.conclude(measured, facts)
+    less = less_than_full(measured.plan, study.budget_s)
+    if not less:
+        return conclusion
+    findings = tuple(replace(found, limits=f"{less} {found.limits}".rstrip()) for found in conclusion.findings)
+    return replace(conclusion, findings=findings)
+
+
 def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:
     """Measure, compute, store and conclude; return the run directory. Raises as `compare.execute` does."""
-    study = get(name)
-    plan = replace(study.plan(options), study=name)
+    plan = planned(get(name), options)
     directory = compare.execute(plan, replace(request, budget_s=plan.budget_s), listener, caveats=_caveats(options))
     finish(directory, options)
     return directory
@@ -97,7 +119,7 @@ def publish(directory: Path) -> StoredFindings:
 
     measured = store.load(directory)
     study = study_of(measured)
-    conclusion = study.conclude(measured, _facts(directory))
+    conclusion = concluded(study, measured, _facts(directory))
     for table in conclusion.tables:
         write(directory / f"{table.name}.csv", csv_text(table.kind, table.rows))
     for plot in conclusion.plots:

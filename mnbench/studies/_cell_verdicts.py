@@ -1,11 +1,13 @@
-"""Verdicts out of many cells. A cell is one comparison of two operators in one runtime, or one operator's figure."""
+"""Verdicts out of many cells, the same way in every study. A cell is one comparison in one runtime, or one figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mnbench.records import Estimate
 from mnbench.study_records import Holds
+
+OF_CELL = {True: Holds.YES, False: Holds.NO, None: Holds.UNDECIDED}
 
 
 def family_level(level: float, comparisons: int) -> float:
@@ -22,17 +24,17 @@ def within(estimate: Estimate | None, low: float, high: float) -> bool | None:
     return False if estimate.high < low or estimate.low > high else None
 
 
-def combine(judgements: Sequence[bool | None]) -> Holds:
-    """Return the verdict on a claim about every cell.
+def combine(cells: Iterable[Holds | bool | None]) -> Holds:
+    """Return the verdict on a claim about every cell. A cell is a verdict, or what `within` says of an interval.
 
-    It holds in part when some cells agree and others contradict it. When none agrees, it is refuted by half of the cells at
-    least: the others may be the part in which it holds. A cell that is not decided leaves open whether it holds everywhere.
+    The claim holds when every cell holds, and does not when every cell contradicts it. It holds in part as soon as decided
+    cells disagree, or one holds in part: an open cell cannot change that. In all other cases it is not decided, because the
+    open cells may join either side, or there is no cell.
     """
-    if True in judgements and False in judgements:
+    verdicts = {cell if isinstance(cell, Holds) else OF_CELL[cell] for cell in cells}
+    if Holds.PARTLY in verdicts or verdicts >= {Holds.YES, Holds.NO}:
         return Holds.PARTLY
-    if 2 * judgements.count(False) >= len(judgements) > 0:
-        return Holds.NO
-    return Holds.YES if judgements and None not in judgements else Holds.UNDECIDED
+    return verdicts.pop() if len(verdicts) == 1 else Holds.UNDECIDED
 
 
 def tally(judgements: Sequence[bool | None]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,13 +18,15 @@ from mnbench.studies._matched_blocks import EXPANSION, Measure, matched
 from mnbench.studies._operator_slopes import Times
 
 RESIDUAL_KINDS = ("residual-depthwise", "residual")
+WORDS: Mapping[Measure, str] = {"madds": "multiply-adds", "params": "weights"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EqualCost:
     """A residual block beside the inverted block that it costs as much as, in one runtime."""
 
-    equal: Measure
+    equal: tuple[Measure, ...]
+    """Of what it has as much, the ratios being taken by the first: one block may match in multiply-adds and in weights."""
     block: Operator
     residual: Operator
     backend: str
@@ -34,8 +36,13 @@ class EqualCost:
     @property
     def cost_over(self) -> float:
         """What the multiples of 8 leave of the difference in cost: residual over inverted."""
-        over: float = getattr(cost(self.residual), self.equal) / getattr(cost(self.block), self.equal)
+        over: float = getattr(cost(self.residual), self.equal[0]) / getattr(cost(self.block), self.equal[0])
         return over
+
+    @property
+    def equal_in(self) -> str:
+        """As words: `multiply-adds and weights`."""
+        return " and ".join(WORDS[measure] for measure in self.equal)
 
     @property
     def per_cost(self) -> LaunchLogs:
@@ -76,17 +83,19 @@ class Shortcut:
 
 
 def equal_cost(slopes: Times, operators: Sequence[Operator], backends: Sequence[str]) -> list[EqualCost]:
-    """Return every planned pair of an inverted block and a residual one of equal cost."""
+    """Return every planned pair of an inverted block and a residual one of equal cost, each once."""
     cells = []
     for block in standard_blocks(operators):
         for kind in RESIDUAL_KINDS:
-            measures: tuple[Measure, ...] = ("madds", "params") if block.stride > 1 else ("madds",)
-            for by in measures:
-                if (other := matched(block, kind, by)) not in operators:
+            found: dict[Operator, list[Measure]] = {}
+            for by in WORDS:
+                found.setdefault(matched(block, kind, by), []).append(by)
+            for other, equal in found.items():
+                if other not in operators:
                     continue
                 for backend in backends:
                     logs = log_ratio(slopes.logs(other, backend), slopes.logs(block, backend))
-                    cells.append(EqualCost(equal=by, block=block, residual=other, backend=backend, logs=logs))
+                    cells.append(EqualCost(equal=tuple(equal), block=block, residual=other, backend=backend, logs=logs))
     return cells
 
 

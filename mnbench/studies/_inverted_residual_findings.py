@@ -1,22 +1,25 @@
-"""What the study `inverted-residual` concludes from a run and its facts. Pure: needs neither torch nor a runtime."""
+"""What the study `inverted-residual` concludes from a run and its facts. Pure: needs neither torch nor a runtime.
+
+Here stand the findings on what was timed; those that are counted are in `_inverted_residual_counted`.
+"""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from mnbench.catalog import cite
-from mnbench.catalog.operators import Operator, parse
-from mnbench.records import Citation, Estimate, Run
+from mnbench.records import Citation, Run
 from mnbench.report.naming import conditions
-from mnbench.stats.slopes import mean_logs, ratio_of
+from mnbench.stats.slopes import ratio_of
 from mnbench.studies import _inverted_residual_cells as block_cells
 from mnbench.studies import _inverted_residual_plots as plots
 from mnbench.studies import _inverted_residual_rows as rows
 from mnbench.studies._cell_verdicts import combine, family_level, tally, within
-from mnbench.studies._compiled import LayersByCase, convolutions, openvino_layers
+from mnbench.studies._compiled import LayersByCase, openvino_layers
 from mnbench.studies._inverted_residual_cells import RESIDUAL_KINDS, EqualCost, Shortcut, Swept, shape
+from mnbench.studies._inverted_residual_counted import formula_finding, layers_per_block, memory_finding, rule_finding
 from mnbench.studies._inverted_residual_rows import BlockRow, MemoryRow
+from mnbench.studies._inverted_residual_shapes import Shapes
 from mnbench.studies._matched_blocks import TOLERANCE
 from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
@@ -25,8 +28,10 @@ SAME = 1.10
 """Costs that differ by less are called the same: a choice of this study, which no source names."""
 CHEAP = 1.05
 """A shortcut that adds less than this to its block costs next to nothing."""
-CONSIDERABLY = 1.5
-"""The paper gives no figure for "considerably"."""
+RANGES = (
+    "A mean over shapes stands only where it lies within the interval of each; else the least and the most, which are chosen "
+    "after the fact."
+)
 
 
 def conclude(run: Run, facts: Facts) -> Conclusion:
@@ -76,186 +81,103 @@ def conclude(run: Run, facts: Facts) -> Conclusion:
 
 def equal_cost_finding(cells: Sequence[EqualCost], backends: Sequence[str], slopes: Times) -> Finding:
     """Judge whether blocks of equal MAdds take equal time; show those of equal weights."""
-    by_madds = [cell for cell in cells if cell.equal == "madds"]
+    by_madds = [cell for cell in cells if "madds" in cell.equal]
     strict = family_level(slopes.level, len(by_madds))
     judged = [within(ratio_of(cell.per_cost, strict), 1 / SAME, SAME) for cell in by_madds]
-    figures = []
+    figures, told = [], []
     for backend in backends:
+        of_kinds = []
         for kind in RESIDUAL_KINDS:
-            of_kind = [cell for cell in cells if (cell.backend, cell.residual.kind) == (backend, kind)]
-            for what, mine in (
-                ("per MAdd and weight, stride 1", [cell for cell in of_kind if cell.block.stride == 1]),
-                ("per MAdd, stride 2", [cell for cell in of_kind if cell.block.stride > 1 and cell.equal == "madds"]),
-                ("per weight, stride 2", [cell for cell in of_kind if cell.block.stride > 1 and cell.equal == "params"]),
-            ):
-                label = f"{backend}: {kind} over inverted, {what}, mean of {_shapes(len(mine))}"
-                figures += _figure(label, "x", ratio_of(mean_logs([cell.per_cost for cell in mine]), slopes.level))
+            mine = [cell for cell in cells if (cell.backend, cell.residual.kind) == (backend, kind)]
+            label = f"{backend}: {kind} over inverted"
+            shown, others = (
+                Shapes(label=label, level=slopes.level, logs={_shape_and_cost(cell): cell.per_cost for cell in some})
+                for some in (
+                    [cell for cell in mine if "madds" in cell.equal],
+                    [cell for cell in mine if "madds" not in cell.equal],
+                )
+            )
+            figures += [*shown.figures(), *others.figures()]
+            of_kinds.append(f"{kind} {shown.words()}")
+        told.append(f"in {backend} {', '.join(of_kinds)}")
     return Finding(
         claim="A block costs its multiply-adds, h·w·d'·t·(d' + k² + d''): a residual block of as many costs as much as an "
         "inverted one.",
         source=_v2("section 3.3"),
-        measured=f"equal within {SAME - 1:.0%}: {tally(judged)}{_listed(figures, 2)}.",
+        measured=f"equal within {SAME - 1:.0%}: {tally(judged)}. Time over that of the inverted block of as many "
+        f"multiply-adds: {'; '.join(told)}.",
         figures=tuple(figures),
         verdict=combine(judged),
-        limits="The paper gives the formula; that equal counts cost equal time is what using it as a cost means. At stride "
-        "1 blocks of equal multiply-adds on one map have equal weights. Widths are multiples of 8, so that costs are equal "
-        f"within {TOLERANCE - 1:.0%}, and the ratios are divided by what is left. Accuracy is not compared. Blocks of "
-        f"stride 2 stand side by side, and the pool behind each is part of its time. {limits_of(slopes)}",
+        limits="The paper gives the formula; that equal counts cost equal time is what using it as a cost means. Blocks of "
+        "equal weights alone are shown, not judged. Widths are multiples of 8, so that costs are equal within "
+        f"{TOLERANCE - 1:.0%}, and the ratios are divided by what is left: of the multiply-adds, where these are "
+        "equal. Accuracy is not compared. "
+        f"Blocks of stride 2 stand side by side, and the pool behind each is part of its time. {RANGES} {limits_of(slopes)}",
     )
+
+
+def _shape_and_cost(cell: EqualCost) -> str:
+    return f"{shape(cell.block)}, equal {cell.equal_in}"
 
 
 def expansion_finding(cells: Sequence[Swept], slopes: Times) -> Finding:
     """Judge whether latency follows t as MAdds do."""
     last = [cell for cell in cells if cell.is_last]
     strict = family_level(slopes.level, len(last))
-    judged = []
-    figures, counts = [], {}
-    for cell in last:
-        expected, found = cell.madds_over_first, ratio_of(cell.growth, slopes.level)
-        judged.append(within(ratio_of(cell.growth, strict), expected / SAME, expected * SAME))
-        ends = f"growth from t = {cell.first.expansion} to {cell.block.expansion}"
-        figures += _figure(f"{cell.backend}, {shape(cell.block)}: {ends}", "x", found)
-        counts[ends] = expected
-    by_madds = [Figure(label=f"by MAdds: {ends}", unit="x", estimate=counted(value)) for ends, value in counts.items()]
+    judged = [
+        within(ratio_of(cell.growth, strict), cell.madds_over_first / SAME, cell.madds_over_first * SAME) for cell in last
+    ]
+    figures, told = [], []
+    for ends, by_madds in {_ends(cell): cell.madds_over_first for cell in last}.items():
+        of_backends = []
+        for backend in dict.fromkeys(cell.backend for cell in last):
+            mine = [cell for cell in last if (_ends(cell), cell.backend) == (ends, backend)]
+            grown = Shapes(
+                label=f"{backend}: growth from {ends}",
+                level=slopes.level,
+                logs={shape(cell.block): cell.growth for cell in mine},
+            )
+            figures += grown.figures()
+            of_backends.append(f"{grown.words()} in {backend}")
+        figures.append(Figure(label=f"by MAdds: growth from {ends}", unit="x", estimate=counted(by_madds)))
+        told.append(f". From {ends} multiply-adds grow {by_madds:.2f} times, and time {', '.join(of_backends)}")
     return Finding(
         claim="The cost of a block is proportional to its expansion t.",
         source=_v2("section 3.3"),
-        measured=f"within {SAME - 1:.0%} of the MAdds' growth: {tally(judged)}{_listed([*figures, *by_madds], 2)}.",
-        figures=(*figures, *by_madds),
+        measured=f"within {SAME - 1:.0%} of the MAdds' growth: {tally(judged)}{''.join(told)}.",
+        figures=tuple(figures),
         verdict=combine(judged),
         limits="Judged from the smallest expansion above 1 to the largest, on the power law through all. At t = 1 there is no "
-        f"expansion layer, and the block costs less than the formula says: plotted, not judged. {limits_of(slopes)}",
+        f"expansion layer, and the block costs less than the formula says: plotted, not judged. {RANGES} {limits_of(slopes)}",
     )
+
+
+def _ends(cell: Swept) -> str:
+    return f"t = {cell.first.expansion} to {cell.block.expansion}"
 
 
 def shortcut_finding(cells: Sequence[Shortcut], backends: Sequence[str], slopes: Times) -> Finding:
     """Judge whether a shortcut costs next to nothing."""
     strict = family_level(slopes.level, len(cells))
     judged = [within(ratio_of(cell.logs, strict), 0.0, CHEAP) for cell in cells]
-    figures = []
-    for backend in backends:
-        mine = [cell for cell in cells if cell.backend == backend]
-        label = f"{backend}: with over without shortcut, mean of {_shapes(len(mine))}"
-        figures += _figure(label, "x", ratio_of(mean_logs([cell.logs for cell in mine]), slopes.level))
+    over = {
+        backend: Shapes(
+            label=f"{backend}: with over without shortcut",
+            level=slopes.level,
+            logs={shape(cell.block): cell.logs for cell in cells if cell.backend == backend},
+        )
+        for backend in backends
+    }
+    told = ", ".join(f"{found.words()} in {backend}" for backend, found in over.items())
     return Finding(
         claim="A shortcut adds no multiply-adds to its block, and so next to nothing to its cost.",
         source=_v2("section 3.3"),
-        measured=f"at most {CHEAP - 1:.0%} more time: {tally(judged)}{_listed(figures, 3)}.",
-        figures=tuple(figures),
+        measured=f"at most {CHEAP - 1:.0%} more time: {tally(judged)}. Time with the shortcut over that without: {told}.",
+        figures=tuple(figure for found in over.values() for figure in found.figures()),
         verdict=combine(judged),
         limits="The formula counts no additions; that they cost nothing is what using it as a cost means. The paper's "
-        f"reason for shortcuts is training, which is not looked at. {limits_of(slopes)}",
+        f"reason for shortcuts is training, which is not looked at. {RANGES} {limits_of(slopes)}",
     )
-
-
-def memory_finding(found: Sequence[MemoryRow], per_block: dict[str, float]) -> Finding:
-    """Judge whether the inverted design needs considerably less memory: by arithmetic, both ways of counting."""
-    residual = [row for row in found if row.kind != "inverted"]
-    judged: list[bool | None] = []
-    figures = []
-    for kind in dict.fromkeys(row.kind for row in residual):
-        for name, ratios in (
-            ("every tensor written", [row.materialised_over_inverted for row in residual if row.kind == kind]),
-            ("bound of section 5.1", [row.bound_over_inverted for row in residual if row.kind == kind]),
-        ):
-            judged += [ratio >= CONSIDERABLY for ratio in ratios]
-            figures += [
-                Figure(label=f"{kind} over inverted, {name}, {end}", unit="x", estimate=counted(pick(ratios)))
-                for end, pick in (("least", min), ("most", max))
-            ]
-    told = ", ".join(f"{number:g} in {backend}" for backend, number in per_block.items())
-    return Finding(
-        claim="The inverted design is considerably more memory efficient than the residual one.",
-        source=_v2("section 3.3 and section 5.1"),
-        measured=f"{tally(judged)} at a factor of {CONSIDERABLY:g} or more"
-        + _listed(figures, 2)
-        + (
-            f". Compiled convolutions of one inverted block: {told}; three mean that every tensor inside is written."
-            if told
-            else "."
-        ),
-        figures=tuple(figures),
-        verdict=combine(judged),
-        limits="Arithmetic over the tensors of one block with its shortcut, at equal multiply-adds, one image, fp32; not "
-        "the resident memory of a runtime, which has buffers and weights besides. The bound needs a runtime that runs the "
-        "block as one operation.",
-    )
-
-
-def rule_finding(blocks: Sequence[BlockRow], grid: Sequence[BlockRow]) -> Finding:
-    """Judge the paper's picture of the two kinds of block by the zoo's own."""
-    judged: list[bool | None] = [row.has_shortcut == (row.stride == 1) for row in (*blocks, *grid)]
-    rule = all(row.has_shortcut == (row.stride == 1 and row.in_channels == row.out_channels) for row in (*blocks, *grid))
-    with_one = sum(row.has_shortcut for row in blocks)
-    stride_1 = sum(row.stride == 1 for row in blocks)
-    return Finding(
-        claim="A block of stride 1 adds its input to its output, and one of stride 2 does not.",
-        source=_v2("Figure 4(d)"),
-        measured=(
-            f"{with_one} of MobileNetV2's {len(blocks)} bottlenecks have a shortcut and {stride_1} have stride 1. "
-            f"It takes stride 1 and as many channels out as in: {'so' if rule else 'but not so'} in each of the zoo's blocks."
-            if judged
-            else "The zoo's blocks were not looked at."
-        ),
-        figures=(
-            Figure(label="bottlenecks", unit="", estimate=counted(len(blocks))),
-            Figure(label="with stride 1", unit="", estimate=counted(stride_1)),
-            Figure(label="with a shortcut", unit="", estimate=counted(with_one)),
-        ) if blocks else (),
-        verdict=combine(judged),
-        limits="The zoo's modules, built without weights; the paper's Table 2 gives no shortcuts.",
-    )  # fmt: skip
-
-
-def formula_finding(blocks: Sequence[BlockRow]) -> Finding:
-    """Judge the printed formula by counting the modules."""
-    judged: list[bool | None] = [row.madds == row.madds_formula for row in blocks]
-    printed, real = sum(row.madds_formula for row in blocks), sum(row.madds for row in blocks)
-    return Finding(
-        claim="A block of h x w, expansion t, kernel k, d' channels in and d'' out takes h·w·d'·t·(d' + k² + d'') "
-        "multiply-adds.",
-        source=_v2("section 3.3"),
-        measured=f"exact in {judged.count(True)} of {len(blocks)} bottlenecks, those of stride 1 with an expansion; over "
-        "all, the formula "
-        f"gives {printed / 1e6:.1f}M and the modules {real / 1e6:.1f}M." if blocks else "the zoo's blocks were not counted.",
-        figures=(
-            Figure(label="bottlenecks where it is exact", unit="", estimate=counted(judged.count(True))),
-            Figure(label="all bottlenecks by the formula", unit="MAdds", estimate=counted(printed)),
-            Figure(label="all bottlenecks counted", unit="MAdds", estimate=counted(real)),
-        ) if blocks else (),
-        verdict=combine(judged),
-        limits="h and w are taken as the input's; with a stride, the depthwise and the projection run on the smaller map, "
-        "and a block of t = 1 has no expansion layer.",
-    )  # fmt: skip
-
-
-def layers_per_block(run: Run, compiled: LayersByCase) -> dict[str, float]:
-    """Return how many convolutions each runtime compiled an inverted block with an expansion to: the mean, by backend."""
-    found: dict[str, list[float]] = {}
-    for case in run.plan.cases:
-        operator = _inverted_of(case.model)
-        if operator is not None and case.id in compiled:
-            found.setdefault(case.backend, []).append(convolutions(compiled[case.id]) / operator.copies)
-    return {backend: statistics.fmean(numbers) for backend, numbers in found.items()}
-
-
-def _inverted_of(model: str) -> Operator | None:
-    operator = parse(model)
-    if operator is None or operator.kind != "inverted" or operator.expansion == 1 or operator.stride > 1:
-        return None
-    return operator
-
-
-def _shapes(number: int) -> str:
-    return f"{number} shape{'' if number == 1 else 's'}"
-
-
-def _listed(figures: Sequence[Figure], places: int) -> str:
-    return "".join(f"; {figure.label}: {figure.estimate.value:.{places}f}" for figure in figures)
-
-
-def _figure(label: str, unit: str, estimate: Estimate | None) -> list[Figure]:
-    return [] if estimate is None else [Figure(label=label, unit=unit, estimate=estimate)]
 
 
 def _v2(locator: str) -> Citation:

@@ -85,6 +85,7 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         + ("" if equal == "madds" else ", equal weights")
         for equal in ("madds", "params")
         for kind in RESIDUAL_KINDS
+        if not cells or any((cell.residual.kind, cell.equal[0]) == (kind, equal) for cell in cells)
     }
     looks = {
         name: (canvas.COLOURS[0 if key[0] == "residual-depthwise" else 1], _bars.HATCHES[key[1] == "params"])
@@ -96,8 +97,8 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         caption=(
             (
                 f"Below 1 the residual block is faster. Bars: {level:.0%} interval of the ratio, paired by launch. Blocks have "
-                "equal multiply-adds; at stride 1 these are equal weights, too, and at stride 2 blocks of equal weights are "
-                "hatched (per weight)."
+                "equal multiply-adds, and at stride 1 equal weights, too; where at stride 2 another block has equal weights, "
+                "it is hatched (per weight)."
             ),
             (
                 "Inverted blocks are MobileNetV2's (t = 6); residual ones are reduced by about 6 (depthwise inside) or 4 "
@@ -116,7 +117,7 @@ def equal_cost(cells: Sequence[EqualCost], where: str, level: float) -> Figure:
         axes = layout.axes(place, 0, max(1, len(backends)), 1, gap_in=0.7)
         bars: dict[str, dict[str, Estimate]] = {}
         for key, name in shown.items():
-            mine = [c for c in cells if c.backend == backend and (c.residual.kind, c.equal) == key]
+            mine = [c for c in cells if c.backend == backend and (c.residual.kind, c.equal[0]) == key]
             bars[name] = {_group(c.block): one for c in mine if (one := ratio_of(c.per_cost, level)) is not None}
         _bars.grouped(axes, list(groups), bars, looks)
         axes.axhline(1.0, color=canvas.GREY, linestyle="--", linewidth=1.0)

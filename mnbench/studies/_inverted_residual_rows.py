@@ -126,11 +126,7 @@ def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
     ours, theirs = cost(cell.block), cost(cell.residual)
     value, low, high = _parts(ratio_of(cell.logs, level))
     return EqualCostRow(
-        equal="multiply-adds and weights"
-        if cell.block.stride == 1
-        else "weights"
-        if cell.equal == "params"
-        else "multiply-adds",
+        equal=cell.equal_in,
         resolution=cell.block.resolution,
         stride=cell.block.stride,
         backend=cell.backend,

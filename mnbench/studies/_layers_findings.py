@@ -8,6 +8,7 @@ from mnbench.catalog import cite
 from mnbench.records import Citation, Estimate, Run
 from mnbench.report.numbers import bracketed
 from mnbench.stats.layer_shares import LAYOUT, OTHER
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._layers_records import Seen
 from mnbench.study_records import Figure, Finding, Holds, counted
 
@@ -31,16 +32,6 @@ def findings(run: Run, seen: Sequence[Seen]) -> tuple[Finding, ...]:
     v1 = [one for one in seen if one.profile.model == V1]
     of_v1 = (_counts(v1), _pointwise_time(v1)) if any(case.model == V1 for case in run.plan.cases) else ()
     return (*of_v1, _depthwise_time(v1 or seen, seen), _rest(seen), _adds_up(seen))
-
-
-def judge(held: Sequence[bool | None]) -> Holds:
-    """Return the verdict over several cases, of which None could not be judged."""
-    known = {one for one in held if one is not None}
-    if len(known) == 2:
-        return Holds.PARTLY
-    if not known or None in held:
-        return Holds.UNDECIDED
-    return Holds.YES if known == {True} else Holds.NO
 
 
 def above(estimate: Estimate | None, limit: float) -> bool | None:
@@ -79,7 +70,7 @@ def _counts(v1: Sequence[Seen]) -> Finding:
         source=cite("MobileNetV1 paper", "Table 2"),
         measured=f"{agree} of {len(figures)} shares agree with the table. {_misprint(off)}" if figures else _missing(V1),
         figures=tuple(figures),
-        verdict=Holds.UNDECIDED if not figures else Holds.YES if not off else Holds.PARTLY if agree else Holds.NO,
+        verdict=combine([*[True] * agree, *[False] * len(off)]),
         limits="Counted from the layers that multiply; normalisation is folded into them. The parameters here include the "
                "classifier's 1000 offsets, which the paper's shares leave out.",
     )  # fmt: skip
@@ -100,7 +91,7 @@ def _pointwise_time(v1: Sequence[Seen]) -> Finding:
         source=cite("MobileNetV1 paper", "section 3.2"),
         measured=f"1x1 convolutions take {_listed(told)} of the time." if told else _missing(V1),
         figures=tuple(_share_figure(one, "pointwise", share) for one, share in shares if share),
-        verdict=judge([above(share, POINTWISE_TIME_PCT) for _, share in shares]),
+        verdict=combine([above(share, POINTWISE_TIME_PCT) for _, share in shares]),
         limits=f"The paper's 95 % are Table 2's share of multiply-adds, not a time it measured. {_limits(v1, 'pointwise')}",
     )
 
@@ -122,8 +113,8 @@ def _depthwise_time(judged: Sequence[Seen], seen: Sequence[Seen]) -> Finding:
         source=cite("MobileNetV1 paper", "Table 2 and section 3.1"),
         measured=f"Depthwise layers of {model} take {_listed(told)}." if told else "No depthwise layer was timed.",
         figures=tuple(figures),
-        verdict=_negated(judge([above(one.times.get("depthwise"), one.counts["depthwise"][0])
-                                for one in judged if "depthwise" in one.counts])),
+        verdict=_negated(combine([above(one.times.get("depthwise"), one.counts["depthwise"][0])
+                                  for one in judged if "depthwise" in one.counts])),
         limits=f"Judged is whether their share of the time is no larger than that of MAdds. {_limits(seen, 'depthwise')}",
     )  # fmt: skip
 
@@ -147,7 +138,7 @@ def _rest(seen: Sequence[Seen]) -> Finding:
         source=cite("MobileNetV1 paper", "Table 2, whose four kinds of layers are all that it counts"),
         measured=f"The most they take is {_pct(most.estimate)} of the time: {most.label}." if most else "Nothing was timed.",
         figures=tuple(figures),
-        verdict=judge(held),
+        verdict=combine(held),
         limits="Judged is whether nodes that multiply nothing take no more than 10 % of the time. What a runtime fuses into a "
                "convolution counts as the convolution's.",
     )  # fmt: skip
@@ -177,7 +168,7 @@ def _adds_up(seen: Sequence[Seen]) -> Finding:
         source=OWN,
         measured=f"They do in {good} of {len(held)} cases. {' '.join(reasons)}".strip() if held else "No profile was taken.",
         figures=tuple(figures),
-        verdict=judge(held),
+        verdict=combine(held),
         limits=f"Judged against inferences without profiling in the same processes. {mapped}",
     )
 

@@ -1,4 +1,4 @@
-"""What conclusions of studies share: latencies from a run, and one verdict from several."""
+"""What conclusions of studies share: latencies from a run, and words for several verdicts and names."""
 
 from __future__ import annotations
 
@@ -40,20 +40,6 @@ def figures(labelled: Iterable[tuple[str, str, Estimate | None]]) -> tuple[Figur
 def bounds(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
     """Return (value, low, high), for the cells of a table."""
     return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
-
-
-def overall(verdicts: Collection[Holds]) -> Holds:
-    """Return what several verdicts on one claim come to.
-
-    In part, as soon as it is seen to hold (in part) in one place and not in another; not decided, when an open one could
-    still change the answer.
-    """
-    seen = set(verdicts) - {Holds.UNDECIDED}
-    if Holds.PARTLY in seen or len(seen) > 1:
-        return Holds.PARTLY
-    if not seen or Holds.UNDECIDED in verdicts:
-        return Holds.UNDECIDED
-    return next(iter(seen))
 
 
 def by_backend(verdicts: Mapping[str, Holds]) -> str:

@@ -1,4 +1,4 @@
-"""What the plans of studies share: which backends, which CPUs, and a sweep's rhythm."""
+"""What the plans of studies share: which backends, which CPUs, a sweep's rhythm, and what a quick plan lacks."""
 
 from __future__ import annotations
 
@@ -57,6 +57,23 @@ def budget_of(options: StudyOptions, budget_s: float) -> float:
     if options.budget_s is not None:
         return options.budget_s
     return min(budget_s, QUICK_BUDGET_S) if options.quick else budget_s
+
+
+def timed_cases(plan: Plan) -> int:
+    """Return how many cases a plan has, without the one that times nothing."""
+    return sum(1 for case in plan.cases if case.backend != "null")
+
+
+def less_than_full(plan: Plan, full_budget_s: float) -> str:
+    """Say by how much a plan is less than the study's full one, whose budget is `full_budget_s`; empty for a full plan.
+
+    A run stored before quick plans were told apart is known by its budget alone, as is one whose budget was asked for.
+    """
+    seconds = f"{plan.budget_s:g} s of measuring"
+    if plan.full_cases is not None:
+        cases = f"{timed_cases(plan)} cases where the full plan has {plan.full_cases}"
+        return f"Quick plan: {cases}, {seconds} for its {full_budget_s:g}."
+    return f"Short run: {seconds} where the full plan has {full_budget_s:g}." if plan.budget_s < full_budget_s else ""
 
 
 def check_backends(cases: Sequence[Case]) -> None:

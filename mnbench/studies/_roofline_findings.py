@@ -9,6 +9,7 @@ from mnbench.records import Estimate, Run
 from mnbench.report.roofline_rows import Measured, percent, scaled
 from mnbench.stats import roofline
 from mnbench.stats.paired import paired_ratio
+from mnbench.studies._cell_verdicts import combine
 from mnbench.study_records import Figure, Finding, Holds
 
 V1 = "mobilenet_v1_1.0_224"
@@ -48,7 +49,7 @@ def near_the_ceiling(run: Run, measured: Sequence[Measured]) -> Finding:
             f"in {backend} the machine's limit explains {near.value:.0f} % of V1's time, and V1 is nearer to it than "
             f"{len(beaten)} of {others} other networks"
         )
-    verdict = _together(verdicts)
+    verdict = combine(verdicts)
     if not said:
         said = ["too few launches of V1 and of the probes to hold them against each other"]
     return Finding(
@@ -112,7 +113,7 @@ def madds_as_proxy(run: Run, measured: Sequence[Measured]) -> Finding:
         source=catalog.cite("MobileNetV1 paper", "section 3.2"),
         measured=_sentence(said),
         figures=tuple(figures),
-        verdict=_together(verdicts),
+        verdict=combine(verdicts),
         limits=f"Holds if the fastest rate is above {SPREAD:g} times the slowest with the whole interval. The two are chosen "
         "after the fact, which favours a difference; the plot shows all. One core, fp32, batch 1.",
     )
@@ -143,13 +144,6 @@ def _cores(threads: int) -> str:
 
 def _giga(per_s: Estimate) -> Estimate:
     return scaled(per_s, 1e-9)
-
-
-def _together(verdicts: Sequence[Holds]) -> Holds:
-    """Return one verdict for all runtimes: theirs, if they agree; in part, if some say yes and some no."""
-    if not verdicts or Holds.UNDECIDED in verdicts:
-        return Holds.UNDECIDED
-    return verdicts[0] if len(set(verdicts)) == 1 else Holds.PARTLY
 
 
 def _sentence(parts: Sequence[str]) -> str:

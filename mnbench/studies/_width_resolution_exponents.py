@@ -12,6 +12,7 @@ from mnbench.report.numbers import bracketed
 from mnbench.stats import exponents
 from mnbench.studies import _measured
 from mnbench.studies import _width_resolution_view as view
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._width_resolution_grid import Grid, parts
 from mnbench.studies._width_resolution_view import CLAIMED, FAMILIES, StepRow
 from mnbench.study_records import Finding, Holds, counted
@@ -95,7 +96,7 @@ def exponent_finding(grid: Grid, steps: Sequence[StepRow], family: str, along: s
         measured=f"at {other} {fixed:g}, latency goes with {along} to the power of {_measured.listed(said)}; "
         f"{_measured.listed(ends)}.",
         figures=_measured.figures(figures),
-        verdict=_measured.overall([near(exponent, CLAIMED, TOLERANCE) for exponent in found.values()]),
+        verdict=combine([near(exponent, CLAIMED, TOLERANCE) for exponent in found.values()]),
         limits=f"The paper speaks of multiply-adds; judged is time. Roughly the square: an exponent within {TOLERANCE:g} "
         "of 2. Channels "
         "are rounded to multiples of 8, and MobileNetV2's last layer is not narrowed, so that multiply-adds do not follow "

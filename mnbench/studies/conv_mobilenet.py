@@ -17,6 +17,7 @@ from mnbench.report.numbers import bracketed
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.slopes import ratio
 from mnbench.studies import Study, _measured
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._planning import sweep_plan
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
@@ -27,6 +28,7 @@ FULL, MOBILENET = "conv_mobilenet_1.0_224", "mobilenet_v1_1.0_224"
 NARROW, SHALLOW = "mobilenet_v1_0.75_224", "shallow_mobilenet_1.0_224"
 NETWORKS = {FULL: "Conv MobileNet", MOBILENET: "MobileNet", NARROW: "0.75 MobileNet", SHALLOW: "Shallow MobileNet"}
 PAPER = "MobileNetV1 paper"
+BUDGET_S = 120.0
 SIMILAR = 1.1
 """The paper calls the MAdds of its narrow and its shallow network similar; they are 6 % apart. A time is similar
 up to 10 %, here and beside MAdds."""
@@ -57,7 +59,7 @@ class Row:
 def plan(options: StudyOptions) -> Plan:
     """Return a sweep over the four networks in each backend."""
     cases = [Case(model=model, backend=backend) for backend in options.backends for model in NETWORKS]
-    return sweep_plan(cases, options, budget_s=120.0, baseline=MOBILENET, round_ms=100.0, quick_launches=10, launches=30)
+    return sweep_plan(cases, options, budget_s=BUDGET_S, baseline=MOBILENET, round_ms=100.0, quick_launches=10, launches=30)
 
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:
@@ -89,7 +91,7 @@ def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Ar
         source=cite(PAPER, "Table 4"),
         measured=f"Conv MobileNet takes {_listed_ratios(times)} the time of MobileNet ({_measured.by_backend(verdicts)}).",
         figures=_measured.figures(labelled),
-        verdict=_measured.overall(verdicts.values()),
+        verdict=combine(verdicts.values()),
         limits="Holds when the time saved is at least that in MAdds, up to 10 %; in part when time is saved, but less. "
         "Untrained "
         "weights; "
@@ -111,7 +113,7 @@ def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifa
         measured=f"the thin network takes {_listed_ratios(times)} the time of the shallow one "
         f"({_measured.by_backend(verdicts)}).",
         figures=_measured.figures(labelled),
-        verdict=_measured.overall(verdicts.values()),
+        verdict=combine(verdicts.values()),
         limits=f"Judged is whether the thin network costs no more than {SIMILAR:g} times the shallow one's time; the "
         "accuracies "
         "are the paper's. One thread, batch 1, these backends only." + _open(times),
@@ -229,5 +231,6 @@ STUDY = Study(
     name="conv-mobilenet",
     question="Of 8.6 times fewer multiply-adds, how much is less time? And is a thin network as quick as a shallow one?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

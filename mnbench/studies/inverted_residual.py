@@ -77,6 +77,7 @@ STUDY = Study(
     name="inverted-residual",
     question="Residual or inverted residual block, how much expansion, shortcut or not: what do time and memory say?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
     facts=facts,
 )

@@ -284,6 +284,7 @@ STUDY = Study(
     name="layers",
     question="Depthwise layers are 3 % of MobileNetV1's multiply-adds: what part of its time are they, and in which runtime?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
     facts=facts,
 )

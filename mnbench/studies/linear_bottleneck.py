@@ -50,6 +50,7 @@ STUDY = Study(
     name="linear-bottleneck",
     question="What does a rectifier destroy in n dimensions, and what does the last activation of a block cost?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
     facts=facts,
 )

@@ -14,6 +14,7 @@ from mnbench.records import Case, Estimate, Plan, Run
 from mnbench.report.numbers import bracketed
 from mnbench.studies import Study, _measured
 from mnbench.studies import _memory_view as view
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._memory_table import (
     KB,
     MISPRINT,
@@ -33,6 +34,7 @@ from mnbench.studies._planning import budget_of, check_backends, usable_memory_b
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 PAPER = "MobileNetV2 paper"
+BUDGET_S = 170.0
 BATCHES = (1, 16, 32)
 """What one more image adds is read between the last two: between 1 and 16, loading the weights hides some of it."""
 WORKER_BYTES, IMAGE_BYTES = 400 << 20, 20 << 20
@@ -69,7 +71,7 @@ def plan(options: StudyOptions) -> Plan:
         launches=0,
         cpus=environment.choose_cpus(1, options.cpus),
         seed=options.seed,
-        budget_s=budget_of(options, 170.0),
+        budget_s=budget_of(options, BUDGET_S),
         regimes=("memory",),
         memory_launches=4 if options.quick else 8,
     )
@@ -206,7 +208,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
         figures += [(f"{what}: {NETWORKS[model]}, {backend}", "MiB", mean) for model, mean in means.items()]
         margins = {model: _margin(by_model[model], by_model[V2], level) for model in (V1, SHUFFLE)}
         figures += [(f"{NETWORKS[m]} less MobileNetV2, {backend}", "MiB", margin) for m, margin in margins.items()]
-        verdicts[backend] = _measured.overall([_more(margin) for margin in margins.values()])
+        verdicts[backend] = combine([_more(margin) for margin in margins.values()])
         shown = [f"{NETWORKS[model]} {bracketed(*_measured.bounds(mean))}" for model, mean in means.items()]
         said.append(f"in {backend} {_measured.listed(shown)} MiB ({verdicts[backend]})")
     return Finding(
@@ -214,7 +216,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
         source=cite(PAPER, "section 5.1 and Table 3"),
         measured=f"{what}: {'; '.join(said) or 'not measured'}.",
         figures=_measured.figures(figures),
-        verdict=_measured.overall(list(verdicts.values())),
+        verdict=combine(list(verdicts.values())),
         limits=limits,
     )
 
@@ -257,5 +259,6 @@ STUDY = Study(
     name="memory",
     question="How much memory do MobileNetV1, V2 and ShuffleNet need, counted by the paper's rule and measured?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

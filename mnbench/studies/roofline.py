@@ -135,5 +135,6 @@ STUDY = Study(
     name="roofline",
     question="What is the most this machine can do, and how near does each runtime bring each network to it?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

@@ -88,5 +88,6 @@ STUDY = Study(
     name="separable",
     question="Standard against depthwise + pointwise convolution: does the time fall as the multiply-adds do?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

@@ -18,12 +18,14 @@ from mnbench.stats.ordering import Order, decide_all
 from mnbench.stats.slopes import ratio
 from mnbench.studies import Study, _measured
 from mnbench.studies import _threads_batch_view as view
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._planning import SWEEP_SETTLE, sweep_plan, usable_memory_bytes
 from mnbench.studies._threads_batch_view import NETWORKS, V1, V2, RankingRow, ScalingRow
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table
 
 BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 4, 16)
 """A sweep with batches of 64 takes a minute: in a quick study it would leave one launch, and no interval."""
+BUDGET_S = 400.0
 SETTLE = replace(SWEEP_SETTLE, max_ms=4000.0)
 """Four inferences are the fewest that can settle. At 0.6 s each they outlast a sweep's usual 400 ms, after which every second
 round was marked as not settled, and repeated twice."""
@@ -47,7 +49,7 @@ def plan(options: StudyOptions) -> Plan:
         for threads, batch in sorted(conditions)
         for model in NETWORKS
     ]
-    planned = sweep_plan(cases, options, budget_s=400.0, baseline=V1, settle=SETTLE, launches=12)
+    planned = sweep_plan(cases, options, budget_s=BUDGET_S, baseline=V1, settle=SETTLE, launches=12)
     return replace(planned, least_inferences=1)  # one inference of a large batch is a mean over its images already
 
 
@@ -158,7 +160,7 @@ def _condition(row: RankingRow | ScalingRow) -> str:
 def _faster(rows: Sequence[RankingRow]) -> Holds:
     """Judge "V2 is faster" over conditions."""
     words = {Order.FASTER.name.lower(): Holds.YES, Order.SLOWER.name.lower(): Holds.NO}
-    return _measured.overall([words.get(row.v2_is, Holds.UNDECIDED) for row in rows])
+    return combine([words.get(row.v2_is, Holds.UNDECIDED) for row in rows])
 
 
 def _ratio_figures(run: Run, rows: Sequence[RankingRow]) -> list[tuple[str, str, Estimate | None]]:
@@ -224,7 +226,7 @@ def _batches(run: Run, scaling: Sequence[ScalingRow]) -> Finding:
         measured=f"with the largest batch, images per second grow by more than 10 % in {len(grows)} of {len(gains)} cases"
         f"{_in_brackets(grows)} and fall by as much in {len(falls)}{_in_brackets(falls)}.",
         figures=_measured.figures((f"images/s over batch 1: {name}", "x", gain) for name, gain in gains.items()),
-        verdict=_measured.overall(verdicts),
+        verdict=combine(verdicts),
         limits="The paper counts, and does not time batches; judged is whether throughput stays within 10 % of that of "
         "batch 1.",
     )
@@ -248,7 +250,7 @@ def _threads(run: Run, scaling: Sequence[ScalingRow]) -> list[Finding]:
             measured=f"with {most} threads, {len(full)} of {len(speedups)} cases reach {most} times the speed within 10 %; "
             f"{len(none)} gain nothing{_in_brackets(none)}.",
             figures=_measured.figures((f"speed over one thread: {name}", "x", found) for name, found in speedups.items()),
-            verdict=_measured.overall([_shared(found, most) for found in speedups.values()]),
+            verdict=combine([_shared(found, most) for found in speedups.values()]),
             limits="The paper does not time several cores. Each case is pinned to as many CPUs as it has threads; CPUs of "
             "one machine "
             "share memory and last-level cache, and a virtual machine's CPUs may share a core.",
@@ -286,5 +288,6 @@ STUDY = Study(
     name="threads-batch",
     question="How do MobileNetV1 and V2 scale with threads and batch, and is V2 the faster one throughout?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

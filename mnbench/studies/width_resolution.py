@@ -17,6 +17,7 @@ from mnbench.stats.pareto import Place, front
 from mnbench.stats.ranks import kendall
 from mnbench.studies import Study, _measured
 from mnbench.studies import _width_resolution_view as view
+from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._planning import sweep_plan
 from mnbench.studies._width_resolution_exponents import exponent_finding, near, steps_of
 from mnbench.studies._width_resolution_grid import Grid, parts
@@ -27,6 +28,7 @@ RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"
 QUICK_RESOLUTIONS = (224, 128)
 MOST_NAMES = 8
+BUDGET_S = 200.0
 
 
 def plan(options: StudyOptions) -> Plan:
@@ -35,7 +37,7 @@ def plan(options: StudyOptions) -> Plan:
     if options.quick:
         networks = [name for name in networks if catalog.card(name).resolution in QUICK_RESOLUTIONS]
     cases = [Case(model=network, backend=backend) for network in networks for backend in options.backends]
-    return sweep_plan(cases, options, budget_s=200.0, baseline="mobilenet_v2_1.0_224", launches=24)
+    return sweep_plan(cases, options, budget_s=BUDGET_S, baseline="mobilenet_v2_1.0_224", launches=24)
 
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:
@@ -118,7 +120,7 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         source=cite("MobileNetV2 paper", "Figure 5"),
         measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: {_shortened(undecided)}.",
         figures=_measured.figures(figures),
-        verdict=_measured.overall([_front_verdict(placed) for placed in places.values()]),
+        verdict=combine([_front_verdict(placed) for placed in places.values()]),
         limits="Figure 5 plots multiply-adds; time stands in their place here. A point is off the front when another is at "
         "least as "
         "accurate and faster beyond doubt (Holm, all pairs of a backend), on it when all that are as accurate are slower "
@@ -170,7 +172,7 @@ def _ranks(grid: Grid) -> Finding:
         source=_pixel_source(),
         measured=f"Kendall's {_measured.listed(said)}; 1 would be the same ranking.",
         figures=_measured.figures((f"Kendall's tau, {backend}", "", tau) for backend, tau in taus.items()),
-        verdict=_measured.overall(verdicts),
+        verdict=combine(verdicts),
         limits="Holds when the whole interval is at 0.9 or above (at most one pair in twenty turned), in part when it is "
         "above 0. The "
         "interval is about these networks: pairs whose order is not beyond doubt (Holm, all pairs) count both ways. Published "
@@ -201,7 +203,7 @@ def _fit(grid: Grid) -> Finding:
         source=_pixel_source(),
         measured=f"latency here grows with the Pixel's to the power of {_measured.listed(said)}.",
         figures=_measured.figures((f"exponent, {backend}", "", exponent) for backend, exponent in found.items()),
-        verdict=_measured.overall([near(exponent, 1.0, 0.1) for exponent in found.values()]),
+        verdict=combine([near(exponent, 1.0, 0.1) for exponent in found.values()]),
         limits="Least squares on logarithms; the interval holds how networks scatter about the line. Proportional means "
         "within 0.1 of "
         "1. That times carry over is what users of such tables assume, not what their authors say.",
@@ -212,5 +214,6 @@ STUDY = Study(
     name="width-resolution",
     question="Which widths and resolutions pay, does a phone's ranking carry over, and does time follow the squares?",
     plan=plan,
+    budget_s=BUDGET_S,
     conclude=conclude,
 )

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from mnbench import studies
+from mnbench import compare, store, studies
 from mnbench.errors import UnknownNameError
 from mnbench.records import Verdict
+from mnbench.report.findings import read_findings
 from mnbench.study_records import Conclusion, Holds, StudyOptions
 from tests.conftest import a_run
 
@@ -44,6 +45,44 @@ def test_a_run_in_which_nothing_was_measured_gives_no_verdict_and_no_error(study
         assert not any("launch" in figure.estimate.method for figure in found.figures)
         if not found.figures:
             assert found.verdict is Holds.UNDECIDED
+
+
+def test_every_finding_of_a_quick_plan_says_so_and_by_how_much_it_is_less(study):
+    plan = studies.planned(study, OPTIONS)
+    full = sum(case.backend != "null" for case in study.plan(StudyOptions()).cases)
+    conclusion = studies.concluded(study, a_run(plan), {})
+    assert conclusion.findings
+    for found in conclusion.findings:
+        assert found.limits.startswith("Quick plan: ")
+        assert f"where the full plan has {full}, " in found.limits
+        assert f"{plan.budget_s:g} s of measuring for its {study.budget_s:g}." in found.limits
+
+
+def test_a_full_plan_keeps_the_budget_that_the_study_names_and_no_finding_calls_it_less(study):
+    plan = studies.planned(study, StudyOptions())
+    assert (plan.budget_s, plan.full_cases, plan.study) == (study.budget_s, None, study.name)
+    for found in studies.concluded(study, a_run(plan), {}).findings:
+        assert not found.limits.startswith(("Quick plan", "Short run"))
+
+
+def test_a_run_of_a_smaller_budget_than_the_full_one_says_so(study):
+    plan = studies.planned(study, StudyOptions(budget_s=study.budget_s / 2))
+    for found in studies.concluded(study, a_run(plan), {}).findings:
+        assert found.limits.startswith(
+            f"Short run: {plan.budget_s:g} s of measuring where the full plan has {study.budget_s:g}."
+        )
+
+
+def test_a_quick_run_stores_that_it_was_quick_and_what_is_published_says_so(monkeypatch, tmp_path):
+    def execute(plan, *_, **__):
+        store.RunWriter(tmp_path, a_run(plan, finished=False)).finish(finished=True)
+        return tmp_path
+
+    monkeypatch.setattr(compare, "execute", execute)
+    studies.run("memory", OPTIONS, compare.Request(), listener=None)
+    assert store.load(tmp_path).plan.full_cases == len(studies.get("memory").plan(StudyOptions()).cases)
+    stored = read_findings(tmp_path)
+    assert all(found.limits.startswith("Quick plan: ") for found in stored.findings)
 
 
 def test_concluding_loads_neither_torch_nor_a_runtime(study):

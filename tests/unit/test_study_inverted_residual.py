@@ -9,11 +9,12 @@ import pytest
 
 from mnbench import studies
 from mnbench.catalog.operators import Operator, check, cost
-from mnbench.records import Estimate
-from mnbench.studies import _cell_verdicts as cells
 from mnbench.studies import inverted_residual as study
 from mnbench.studies._inverted_residual_cells import fitted_growth
+from mnbench.studies._inverted_residual_counted import memory_finding
 from mnbench.studies._inverted_residual_findings import conclude
+from mnbench.studies._inverted_residual_rows import memory_rows
+from mnbench.studies._inverted_residual_shapes import Shapes
 from mnbench.studies._matched_blocks import inverted, matched
 from mnbench.studies._zoo_blocks import grid_blocks, network_blocks
 from mnbench.study_records import Holds
@@ -61,6 +62,8 @@ def test_blocks_that_take_as_long_as_their_madds_say_bear_the_claims_out():
     assert (equal, expansion, shortcut) == (Holds.YES, Holds.YES, Holds.YES)
     assert (memory, rule, formula) == (Holds.PARTLY, Holds.PARTLY, Holds.PARTLY)
     assert "3 in openvino" in conclusion.findings[3].measured
+    assert "in 0 of 4 pairs (0.54 to 1.15 times) when every tensor" in conclusion.findings[3].measured
+    assert "in 4 of 4 pairs (3.36 to 6.76 times) by the paper's bound" in conclusion.findings[3].measured
     swept = [row for row in by_name(conclusion, "expansion") if row.expansion == 10]
     assert [row.latency_over_first for row in swept] == pytest.approx([5.0] * 4, rel=0.02)
 
@@ -86,6 +89,60 @@ def test_one_slow_runtime_makes_a_claim_hold_in_part():
         return by_madds(operator, backend) * (1.5 if backend == "ort" and operator.kind == "residual" else 1.0)
 
     assert conclude(chain_run(QUICK, planted), FACTS).findings[0].verdict is Holds.PARTLY
+
+
+def by_launch(*ratios):
+    return {launch: math.log(ratio) for launch, ratio in enumerate(ratios)}
+
+
+def test_shapes_that_agree_have_a_mean_and_shapes_that_do_not_their_least_and_their_most():
+    alike = Shapes(label="over", level=0.95, logs={"small": by_launch(1.0, 1.1, 1.2), "large": by_launch(1.04, 1.1, 1.16)})
+    assert [figure.label for figure in alike.figures()] == ["over, small", "over, large", "over, mean of 2 shapes"]
+    assert alike.mean.value == pytest.approx(1.1, rel=0.01)
+    assert alike.words().endswith("(mean of 2 shapes)")
+    # The mean, 1.08, is the time of neither.
+    apart = Shapes(label="over", level=0.95, logs={"small": by_launch(0.98, 0.984, 0.988), "large": by_launch(1.18, 1.19, 1.2)})
+    assert apart.mean is None
+    assert [figure.label for figure in apart.figures()] == ["over, small", "over, large"]
+    low, high = apart.words().split(" to ")
+    assert low.startswith("0.984 [")
+    assert high.startswith("1.19 [")
+
+
+def test_a_shape_that_was_not_measured_leaves_no_mean_and_is_said():
+    found = Shapes(label="over", level=0.95, logs={"small": by_launch(1.0, 1.1, 1.2), "large": {}})
+    assert (found.mean, list(found.each)) == (None, ["small"])
+    assert found.words().endswith("(1 of 2 shapes)")
+    assert Shapes(label="over", level=0.95, logs={"small": {}}).words() == "not measured"
+
+
+def test_a_figure_is_of_one_shape_and_the_sentence_does_not_repeat_the_list():
+    def planted(operator: Operator, backend: str) -> float:
+        slow = operator.kind == "residual-depthwise" and operator.resolution == 56
+        return by_madds(operator, backend) * (1.3 if slow else 1.0)
+
+    (equal, *_) = conclude(chain_run(QUICK, planted), FACTS).findings
+    labels = [figure.label for figure in equal.figures]
+    assert "ort: residual-depthwise over inverted, 56x56x24, equal multiply-adds and weights" in labels
+    assert not [label for label in labels if "residual-depthwise over inverted, mean" in label]
+    assert not [label for label in labels if label in equal.measured]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_block_that_is_equal_in_multiply_adds_and_in_weights_stands_there_once(quick):
+    blocks = list(study.operators(quick=quick))
+    conclusion = conclude(chain_run(blocks, by_madds), FACTS)
+    rows = by_name(conclusion, "equal-cost")
+    assert len({(row.inverted, row.kind, row.residual, row.stride, row.resolution, row.backend) for row in rows}) == len(rows)
+    assert {row.equal for row in rows if row.stride == 1} == {"multiply-adds and weights"}
+    labels = [figure.label for figure in conclusion.findings[0].figures]
+    assert len(set(labels)) == len(labels)
+
+
+def test_a_runtime_that_joins_the_layers_of_a_block_is_not_said_to_write_every_tensor():
+    told = memory_finding(memory_rows(QUICK), {"ort": 3, "openvino": 1}).measured
+    assert "3 in ort, 1 in openvino; three would mean" in told
+    assert memory_finding([], {}).verdict is Holds.UNDECIDED
 
 
 @pytest.mark.parametrize("launches", [0, 2])
@@ -132,36 +189,6 @@ def test_the_formula_is_exact_for_blocks_of_stride_one_that_expand():
     rows = by_name(conclude(chain_run(QUICK, by_madds), FACTS), "network-blocks")
     exact = [row.madds == row.madds_formula for row in rows]
     assert exact == [row.stride == 1 and row.expansion > 1 for row in rows]
-
-
-def estimate(low: float, high: float) -> Estimate:
-    return Estimate(value=(low + high) / 2, low=low, high=high, level=0.95, method="")
-
-
-def test_a_cell_is_decided_only_when_its_whole_interval_is_on_one_side():
-    assert cells.within(estimate(0.95, 1.05), 0.9, 1.1) is True
-    assert cells.within(estimate(1.2, 1.3), 0.9, 1.1) is False
-    assert cells.within(estimate(1.05, 1.3), 0.9, 1.1) is None
-    assert cells.within(None, 0.9, 1.1) is None
-
-
-@pytest.mark.parametrize(
-    ("judged", "verdict"),
-    [
-        ([True, True], Holds.YES),
-        ([False, None], Holds.NO),
-        ([False, None, None], Holds.UNDECIDED),
-        ([True, False, None], Holds.PARTLY),
-        ([True, None], Holds.UNDECIDED),
-        ([], Holds.UNDECIDED),
-    ],
-)
-def test_the_verdict_is_about_every_cell(judged, verdict):
-    assert cells.combine(judged) is verdict
-
-
-def test_ten_intervals_at_the_level_of_a_family_of_ten_hold_together():
-    assert cells.family_level(0.95, 10) == pytest.approx(0.995)
 
 
 def test_the_studies_are_found_by_their_names():

@@ -15,7 +15,7 @@ from mnbench.records import Artifact, Estimate, ExportSpec, Format
 from mnbench.report.table_csv import csv_text
 from mnbench.stats.layer_shares import NodeTimes, Profile
 from mnbench.studies import layers
-from mnbench.studies._layers_findings import above, judge, within
+from mnbench.studies._layers_findings import above, within
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer
@@ -198,6 +198,3 @@ def test_verdicts_compare_intervals_not_values():
     assert within(an_estimate(0.85, 0.95), 0.9, 1.1) is None
     assert within(an_estimate(0.7, 0.8), 0.9, 1.1) is False
     assert above(None, 1.0) is within(None, 0.9, 1.1) is None
-    assert [judge(held) for held in ([], [True, None], [True, False, None], [True], [False, False])] == [
-        Holds.UNDECIDED, Holds.UNDECIDED, Holds.PARTLY, Holds.YES, Holds.NO,
-    ]  # fmt: skip

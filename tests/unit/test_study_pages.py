@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 SOURCE = Citation(key="A paper", title="On <convolutions>", year=2017, url="https://arxiv.org/abs/1", locator="Table 4")
 RATIO = Figure(label="ratio & more", unit="x", estimate=Estimate(value=1.5, low=1.46, high=1.54, level=0.95, method="t"))
+COUNT = Figure(label="parameters", unit="", estimate=counted(4))
 FINDING = Finding(
     claim="Fewer MAdds are <faster>.", source=SOURCE, measured="They are.", figures=(RATIO,), verdict=Holds.PARTLY,
     limits="One CPU.",
@@ -58,6 +60,38 @@ def test_findings_that_are_missing_or_damaged_are_a_sentence(directory):
 )
 def test_a_figure_shows_its_interval_and_a_count_is_exact(figure, text):
     assert findings.figure_text(figure) == text
+
+
+def a_figure(label, method):
+    return Figure(label=label, unit="", estimate=Estimate(value=1.5, low=1.4, high=1.6, level=0.95, method=method))
+
+
+def stored_with(*figures):
+    return StoredFindings(study="toy", question="Is it so?", findings=(replace(FINDING, figures=figures),), plots=(), tables=())
+
+
+def test_the_page_says_what_intervals_are_over_and_which_are_over_something_else():
+    launches = a_figure("time", "mean over launches")
+    points = [a_figure(f"slope {place}", "over networks, Student t") for place in range(6)]
+    assert findings.intervals_text(stored_with(launches, COUNT)) == "Intervals are 95 % over launches."
+    assert findings.intervals_text(stored_with(launches, *points[:2])) == (
+        "Intervals are 95 % over launches. Not over launches: slope 0; slope 1 (over networks, Student t)."
+    )
+    assert findings.intervals_text(stored_with(*points)) == (
+        "Intervals are 95 %. Not over launches: slope 0; slope 1; slope 2; slope 3 and 2 more (over networks, Student t)."
+    )
+    assert findings.intervals_text(stored_with(COUNT)) == "No figure has an interval."
+    assert findings.intervals_text(stored_with()) == ""
+
+
+def test_page_terminal_and_markdown_say_what_intervals_are_over(directory):
+    stored = stored_with(a_figure("tau", "every pair of networks"))
+    (directory / findings.FILE).write_bytes(msgspec.json.encode(stored))
+    console = Console(file=io.StringIO(), width=100)
+    findings.render(stored, console)
+    shown = markdown.Shown(run=RUN, analysis=stats.analyse(RUN), folder="runs/toy", directory=directory)
+    for text in (console.file.getvalue(), study.page(RUN, stats.analyse(RUN), directory), markdown.findings_section(shown)):
+        assert "Intervals are 95 %. Not over launches: tau (every pair of networks)." in text
 
 
 def test_the_terminal_shows_claim_verdict_figures_and_limits():
