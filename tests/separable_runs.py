@@ -29,7 +29,8 @@ def latency_ns(case, network_factor):
         return network_factor * (layers + TAIL_NS)
     operator = parse(case.model)
     if operator == single_of(replace(operator, copies=1)) and operator.copies == 1:
-        return SINGLE_EDGE_NS * (operator.alone and operator.kind != "linear") + EDGE_NS + time_of(operator)
+        edge_ns = SINGLE_EDGE_NS * (operator.alone and operator.kind != "linear") + EDGE_NS
+        return edge_ns + case.batch * time_of(operator)
     tail = TAIL_NS if operator.stride > 1 or operator.side_by_side else 0.0
     return EDGE_NS + operator.copies * (case.batch * time_of(operator) + tail)
 

@@ -133,8 +133,9 @@ def ratio_of_sum(parts: Sequence[Sequence[float]], whole: Sequence[float], level
     """Return the sum of the means of `parts` over the mean of `whole`; None where one has fewer than three values.
 
     Each part is a list of one figure by launch; the launches need not be the same. The errors of the means are taken as
-    independent and added as squares, with degrees of freedom after Satterthwaite (1946). What drifts for all alike cancels in
-    the ratio and is counted here all the same, so the interval is rather too wide than too narrow.
+    independent and added as squares, with degrees of freedom after Satterthwaite (1946). That is too wide for what drifts in
+    parts and whole alike, which cancels in the ratio, and too narrow for what drifts in several parts and not in the whole, as
+    in graphs that are timed one after another in a sweep: there the errors of the parts add up, and not as squares.
     """
     if not parts or min(len(whole), *(len(part) for part in parts)) < FEWEST_LAUNCHES:
         return None

@@ -18,6 +18,7 @@ look steadier than it is. How many were left out is counted, and said.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,7 +38,9 @@ connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, l
 WIDEST_PCT = 50.0
 """Half the width of the widest interval that is kept."""
 SINGLE_METHOD = "graph of one operator, geometric mean over launches of round medians, Student t on logs"
-NOT_MEASURED, NOISE, WIDE = "not measured", "noise outweighs the slope", "interval wider than ± 50 %"
+NOT_MEASURED, TOO_FEW = "not measured", "too few launches left"
+"""Timed in fewer launches than an interval needs; timed in enough, of which too many were disturbed or strays."""
+NOISE, WIDE = "noise outweighs the slope", "interval wider than ± 50 %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +116,21 @@ class Times:
         return sum(1 for r in rounds if r.disturbances), len(rounds)
 
     @cached_property
-    def chains(self) -> Mapping[Key, Mapping[int, LaunchLogs]]:
-        """By operator: its chains' latencies by number of copies, as the plan has them."""
-        found: dict[Key, dict[int, LaunchLogs]] = {}
+    def _cases(self) -> Mapping[Key, Mapping[int, Case]]:
+        """By operator: its chains by number of copies, as the plan has them."""
+        found: dict[Key, dict[int, Case]] = {}
         for case in self._run.plan.cases:
             operator = parse(case.model)
             if operator is not None and (not operator.alone or operator.kind == "linear"):
                 key = Key(operator=replace(operator, copies=1, alone=0), backend=case.backend, batch=case.batch)
-                found.setdefault(key, {})[operator.copies] = self.latencies.get(case, {})
-        return {key: _line_of(key.operator, by_copies) for key, by_copies in found.items() if len(by_copies) > 1}
+                found.setdefault(key, {})[operator.copies] = case
+        return {key: by_copies for key, by_copies in found.items() if len(by_copies) > 1}
+
+    @cached_property
+    def chains(self) -> Mapping[Key, Mapping[int, LaunchLogs]]:
+        """By operator: the latencies of the chains that make its line, by number of copies."""
+        found = {key: {n: self.latencies.get(case, {}) for n, case in cases.items()} for key, cases in self._cases.items()}
+        return {key: _line_of(key.operator, by_copies) for key, by_copies in found.items()}
 
     @cached_property
     def _fitted(self) -> Mapping[Key, dict[int, Line]]:
@@ -151,20 +160,18 @@ class Times:
 
     def tail(self, key: Key) -> dict[int, float]:
         """Return by launch the ns that pool and sum behind one copy cost, for the output of `key`'s operator."""
-        twin = replace(key, operator=tail_of(key.operator))
-        beside = replace(twin, operator=replace(twin.operator, side_by_side=1))
-        chained, branched = self.lines_of(twin), self.lines_of(beside)
+        chained, branched = (self.lines_of(one) for one in tail_keys(key))
         return {n: branched[n].slope_ns - chained[n].slope_ns for n in sorted(chained.keys() & branched.keys())}
 
     def single(self, key: Key) -> LaunchLogs:
         """Return log(ns) by launch of the operator as a graph of its own; empty where it was not timed.
 
-        No stray is left out: this is one latency and no difference, and what people measure has strays in it. Rounds that were
-        marked as disturbed are not used here either.
+        Its launches are judged by the rule that those of the chains are: it stands in ratios to slopes, and a rule on one side
+        alone would move them.
         """
         alone = replace(key.operator, copies=1, alone=1)  # another name of the same graph
         names = (single_of(key.operator).name, alone.name)
-        found = (self._all_latencies.get(Case(model=name, backend=key.backend, batch=key.batch), {}) for name in names)
+        found = (self.latencies.get(Case(model=name, backend=key.backend, batch=key.batch), {}) for name in names)
         return next((logs for logs in found if logs), {})
 
     def between(self, key: Key, fewer: int, more: int) -> LaunchLogs:
@@ -174,6 +181,16 @@ class Times:
             return {}
         return positive_logs(self._less_tail(key, slopes_of(lines({k: chains[k] for k in (fewer, more)}))))
 
+    def too_few(self, *keys: Key) -> str:
+        """Say why one of several lines has fewer launches than an interval needs: not timed in so many, or not left."""
+        return TOO_FEW if all(self._begun(key) >= FEWEST_LAUNCHES for key in keys) else NOT_MEASURED
+
+    def _begun(self, key: Key) -> int:
+        """Return in how many launches two chains of a line were timed, whether or not their rounds are used."""
+        cases = [self._cases[key][copies] for copies in self.chains.get(key, ())]
+        launches = Counter(samples.launch for case in cases for samples in self._launches.get(case, ()) if samples.rounds)
+        return sum(1 for chains in launches.values() if chains > 1)
+
     def estimate(self, logs: LaunchLogs, method: str) -> Estimate | None:
         return geometric_mean(list(logs.values()), self.level, method)
 
@@ -182,13 +199,16 @@ class Times:
 
     def _less_tail(self, key: Key, slopes_ns: Mapping[int, float]) -> dict[int, float]:
         """Return the slopes without what stands behind copies side by side: its mean, where a launch does not tell it."""
-        if key.operator.stride == 1 or not self._subtracts_tails:
+        if not self._has_tail(key):
             return dict(slopes_ns)
         tail = self.tail(key)
         if len(tail) < FEWEST_LAUNCHES:
             return {}
         mean = math.fsum(tail.values()) / len(tail)
         return {launch: slope - tail.get(launch, mean) for launch, slope in slopes_ns.items()}
+
+    def _has_tail(self, key: Key) -> bool:
+        return self._subtracts_tails and key.operator.stride > 1
 
     def _time(self, key: Key) -> Time:
         rest = intercept(self.lines_of(key), self.level)
@@ -197,7 +217,7 @@ class Times:
         estimate = self.estimate(logs, SLOPE_METHOD)
         refused = ""
         if len(slopes_ns) < FEWEST_LAUNCHES:
-            refused = NOT_MEASURED
+            refused = self.too_few(key, *(tail_keys(key) if self._has_tail(key) else ()))
         elif estimate is None:
             refused = NOISE
         elif estimate.half_width_pct > WIDEST_PCT:
@@ -251,6 +271,12 @@ def tail_of(operator: Operator) -> Operator:
     """Return the chain whose twin side by side tells what pool and sum behind an operator's output cost."""
     channels = operator.out_channels
     return Operator(kind="depthwise", resolution=operator.out_resolution, in_channels=channels, out_channels=channels, kernel=3)
+
+
+def tail_keys(key: Key) -> tuple[Key, Key]:
+    """Return the lines whose difference is what pool and sum behind one copy cost: in one chain, and side by side."""
+    chained = replace(key, operator=tail_of(key.operator))
+    return chained, replace(chained, operator=replace(chained.operator, side_by_side=1))
 
 
 def limits_of(found: Times) -> str:

@@ -1,9 +1,13 @@
-"""The layers of MobileNetV1, and the proof that they are measured right: added up, they are the network."""
+"""The layers of MobileNetV1, and their sum beside the network, in all and by kind.
+
+The sum checks the whole, and the pointwise layers, which are most of it. Of the others it says little: depthwise layers timed
+at half of what they take would move it by a few per cent. So each kind's sum stands beside the total.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
@@ -11,11 +15,12 @@ from mnbench.records import Case, Estimate
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.stats.slopes import ratio, ratio_of_sum, scaled
-from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
+from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times, tail_keys
 from mnbench.studies._separable_grid import NETWORK, POOL, V1_LAYERS
 from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
 
 POOL_NAME = "global pool 7x7, 1024"
+KINDS = ("pointwise", "depthwise", "standard", "linear")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +47,26 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverNetwork:
+    """Layers of MobileNetV1 added up, over the network's latency; each layer is the mean over its own launches."""
+
+    slopes: Estimate | None
+    singles: Estimate | None
+    """From graphs of one operator; the global pool, which has none, is that of the slopes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """The layers of MobileNetV1 added up, against the network."""
 
     backend: str
-    slopes: Estimate | None
-    """Sum of the layers' slopes over the network's latency, each the mean over its own launches."""
-    singles: Estimate | None
-    """The same with graphs of one operator; the global pool, which has none, is that of the slopes."""
+    total: OverNetwork
+    by_kind: Mapping[str, OverNetwork]
+    """The part of each kind of layer in `total`; the global pool is of none."""
     missing: tuple[str, ...]
     """Layers without a time."""
+    missing_singles: tuple[str, ...]
+    """Layers whose graph alone has fewer launches than an interval needs."""
     network_ms: Estimate | None
 
 
@@ -114,8 +129,15 @@ def _pool_row(found: Times, backend: str) -> LayerRow:
         single_graph_ms=None,
         single_graph_low_ms=None,
         single_graph_high_ms=None,
-        refused="" if logs else "noise outweighs the difference",
+        refused="" if slope[0] is not None else _pool_refused(found, backend),
     )
+
+
+def _pool_refused(found: Times, backend: str) -> str:
+    key = Key(operator=POOL, backend=backend)
+    if len(found.tail(key)) < FEWEST_LAUNCHES:
+        return found.too_few(*tail_keys(key))
+    return "noise outweighs the difference"
 
 
 def straightness(found: Times, key: Key) -> Estimate | None:
@@ -137,19 +159,31 @@ def pool_logs(found: Times, backend: str) -> LaunchLogs:
     return {launch: math.log(ns) for launch, ns in tail.items()} if all(ns > 0 for ns in tail.values()) else {}
 
 
-def proof(found: Times, backend: str) -> Proof:
-    """Return the sum of MobileNetV1's layers over its latency, from slopes and from graphs of one operator."""
+def proof(found: Times, backend: str, level: float | None = None) -> Proof:
+    """Return the sum of MobileNetV1's layers over its latency, in all and by kind; intervals at `level`, or the plan's."""
     keys = [(Key(operator=operator, backend=backend), repeats) for operator, repeats in V1_LAYERS]
     network = network_logs(found, backend)
+    whole = list(in_ns(network).values())
     pool = found.tail(Key(operator=POOL, backend=backend))
     slopes = [times_of(repeats, found.time(key).slopes_ns) for key, repeats in keys]
     singles = [times_of(repeats, in_ns(found.single(key))) for key, repeats in keys]
+
+    def over_network(parts: Iterable[Mapping[int, float]]) -> Estimate | None:  # None where a part has too few launches
+        return ratio_of_sum([list(part.values()) for part in parts], whole, level or found.level)
+
+    by_kind = {}
+    for kind in KINDS:
+        mine = [place for place, (key, _) in enumerate(keys) if key.operator.kind == kind]
+        by_kind[kind] = OverNetwork(
+            slopes=over_network(slopes[place] for place in mine), singles=over_network(singles[place] for place in mine)
+        )
     names = [*(layer_name(key.operator) for key, _ in keys), POOL_NAME]
     return Proof(
         backend=backend,
-        slopes=_over_network(found, [*slopes, pool], network),
-        singles=_over_network(found, [*singles, pool], network),
+        total=OverNetwork(slopes=over_network([*slopes, pool]), singles=over_network([*singles, pool])),
+        by_kind=by_kind,
         missing=tuple(name for name, part in zip(names, [*slopes, pool], strict=True) if len(part) < FEWEST_LAUNCHES),
+        missing_singles=tuple(n for n, part in zip(names[:-1], singles, strict=True) if len(part) < FEWEST_LAUNCHES),
         network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, LATENCY_METHOD),
     )
 
@@ -160,8 +194,3 @@ def in_ns(logs: LaunchLogs) -> dict[int, float]:
 
 def times_of(repeats: int, part: Mapping[int, float]) -> dict[int, float]:
     return {launch: repeats * value for launch, value in part.items()}
-
-
-def _over_network(found: Times, parts: Sequence[Mapping[int, float]], network: LaunchLogs) -> Estimate | None:
-    """Return the sum of the parts (ns by launch) over the network; None where a part has too few launches."""
-    return ratio_of_sum([list(part.values()) for part in parts], list(in_ns(network).values()), found.level)

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from mnbench.records import Run
 from mnbench.report import canvas
 from mnbench.report.axis import set_positive_scale
+from mnbench.studies._operator_slopes import NOISE, NOT_MEASURED, TOO_FEW, WIDE
 from mnbench.studies._separable_grid import CHANNELS_OF, SWEEP_IN, SWEEP_RESOLUTION, doubled
 from mnbench.studies._separable_layers import LayerRow
 from mnbench.studies._separable_speedups import SpeedupRow
@@ -30,6 +31,8 @@ COLOURS_OF_SHARE = "PuOr"
 DARK_FROM = 2.4
 """Shares that differ from 100 % by more than this factor lie on dark colours, and are written in white."""
 DK2 = 9.0
+SHORTLY = {NOT_MEASURED: "not\nmeasured", TOO_FEW: "too few\nlaunches", NOISE: "noise", WIDE: "wide\ninterval"}
+"""Why a square has no figure, in words that fit into it."""
 
 
 def heat_map(run: Run, rows: Sequence[SpeedupRow], backends: Sequence[str]) -> Figure:
@@ -43,7 +46,8 @@ def heat_map(run: Run, rows: Sequence[SpeedupRow], backends: Sequence[str]) -> F
             f"Times are slopes over chains of copies; values are over {_launches(run)}, their intervals are in speedups.csv.",
         ),
         legend=[
-            Patch(facecolor="white", edgecolor=canvas.GREY, hatch="////", label="no figure: not planned, or lost in noise")
+            Patch(facecolor="white", edgecolor=canvas.GREY, hatch="////", label="not planned"),
+            Patch(facecolor="white", edgecolor=canvas.GREY, label="words: no figure, and why"),
         ],
         width_in=WIDTH_IN,
         axes_height_in=3.0,
@@ -103,7 +107,7 @@ def layers(run: Run, rows: Sequence[LayerRow], backends: Sequence[str]) -> Figur
     """Draw each layer of MobileNetV1: its slope, and its graph alone."""
     style = canvas.styles(list(backends))
     page = canvas.Page(
-        title="What a layer of MobileNetV1 costs in the network, and what a graph of it alone shows",
+        title="What a layer of MobileNetV1 costs in a chain of its kind, and what a graph of it alone shows",
         subtitle=f"Time of one copy of each distinct layer, with batch normalisation and ReLU6. {conditions(run)}",
         caption=(
             "Filled: slope over chains of copies, in which dispatch and the graph's edges cancel.",
@@ -158,8 +162,11 @@ def _heat_panel(axes: Axes, rows: Sequence[SpeedupRow], *, left: bool) -> None:
     for y, resolution in enumerate(resolutions):
         for x, channel in enumerate(channels):
             row = found.get((resolution, channel))
-            if row is None or row.share_pct is None or row.speedup is None:
+            if row is None:
                 axes.add_patch(_square(x, y, facecolor="white", edgecolor="#BBBBBB", hatch="////", linewidth=0))
+                continue
+            if row.share_pct is None or row.speedup is None:
+                axes.text(x, y, SHORTLY[row.refused], ha="center", va="center", fontsize=6, color=canvas.GREY)
                 continue
             axes.add_patch(_square(x, y, facecolor=colours(norm(row.share_pct)), edgecolor="white", linewidth=1))
             ink = "white" if not 1 / DARK_FROM < row.share_pct / 100 < DARK_FROM else "black"

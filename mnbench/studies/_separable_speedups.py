@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
-from mnbench.records import Estimate
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.slopes import log_ratio, ratio, ratio_of, sum_logs
-from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
+from mnbench.studies._operator_slopes import SINGLE_METHOD, TOO_FEW, Key, Times
 from mnbench.studies._separable_grid import TABLE_3, Cell, cells
 from mnbench.studies._separable_rows import in_ms, in_parts
 
@@ -42,6 +41,8 @@ class SpeedupRow:
     single_graph_speedup: float | None
     single_graph_speedup_low: float | None
     single_graph_speedup_high: float | None
+    refused: str
+    """Why there is no speed-up; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +93,11 @@ def single_speedup_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
     return log_ratio(found.single(_key(cell, cell.standard, backend)), separable)
 
 
-def speedup(found: Times, cell: Cell, backend: str) -> Estimate | None:
-    return ratio_of(speedup_logs(found, cell, backend), found.level)
+def why_not(found: Times, cell: Cell, backend: str) -> str:
+    """Say why a cell has no speed-up: the reason of one of its operators, or that they have too few launches in common."""
+    sides = (cell.standard, cell.separable) if cell.paired else (cell.standard, cell.depthwise, cell.pointwise)
+    reasons = (found.time(_key(cell, side, backend)).refused for side in sides)
+    return next((reason for reason in reasons if reason), TOO_FEW)
 
 
 def planned_cells(found: Times) -> tuple[Cell, ...]:
@@ -114,7 +118,7 @@ def _sides(cell: Cell) -> set[tuple[Operator, int]]:
 
 
 def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
-    gain = speedup(found, cell, backend)
+    gain = ratio_of(speedup_logs(found, cell, backend), found.level)
     alone = ratio_of(single_speedup_logs(found, cell, backend), found.level)
     gained, single = in_parts(gain), in_parts(alone)
     parts, depthwise = parts_logs(found, cell, backend), found.time(_key(cell, cell.depthwise, backend)).logs
@@ -142,6 +146,7 @@ def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
         single_graph_speedup=single[0],
         single_graph_speedup_low=single[1],
         single_graph_speedup_high=single[2],
+        refused="" if gain is not None else why_not(found, cell, backend),
     )
 
 
@@ -156,10 +161,10 @@ def table_3_operator(place: int) -> Operator:
     return Operator(kind=kind, resolution=resolution, in_channels=channels, out_channels=channels, kernel=3)
 
 
-def table_3_speedup(found: Times, backend: str, place: int, against: int = 0) -> Estimate | None:
-    """Return how many times faster a row of Table 3 is than another, the first by default."""
-    keys = [Key(operator=table_3_operator(row), backend=backend) for row in (against, place)]
-    return ratio(found.time(keys[0]).logs, found.time(keys[1]).logs, found.level)
+def table_3_logs(found: Times, backend: str, place: int, against: int = 0) -> LaunchLogs:
+    """Return log(speed-up) by launch of a row of Table 3 over another, the first by default."""
+    before, after = (found.time(Key(operator=table_3_operator(row), backend=backend)).logs for row in (against, place))
+    return log_ratio(before, after)
 
 
 def _table_3(found: Times, backend: str) -> Iterator[Table3Row]:
@@ -167,7 +172,7 @@ def _table_3(found: Times, backend: str) -> Iterator[Table3Row]:
     for place, (name, _, _, _, printed_madds_m, printed_params_m) in enumerate(TABLE_3):
         key = Key(operator=table_3_operator(place), backend=backend)
         each, slope = cost(key.operator), in_ms(found.time(key).estimate)
-        gained = in_parts(table_3_speedup(found, backend, place)) if place else (1.0, None, None)
+        gained = in_parts(ratio_of(table_3_logs(found, backend, place), found.level)) if place else (1.0, None, None)
         yield Table3Row(
             backend=backend,
             row=name,

@@ -9,7 +9,7 @@ from mnbench.catalog.operators import parse
 from mnbench.records import Case, LaunchFailure
 from mnbench.stats.analysis import judged_by_workload
 from mnbench.studies import separable
-from mnbench.studies._operator_slopes import Key, Times
+from mnbench.studies._operator_slopes import NOT_MEASURED, TOO_FEW, Key, Times, single_of
 from mnbench.studies._separable_grid import V1_LAYERS, copies_of
 from mnbench.studies.separable import operator_times
 from tests.separable_runs import TAIL_NS, made_up
@@ -84,3 +84,24 @@ def test_strays_are_left_out_and_tails_subtracted_only_for_a_study_that_asks_for
     assert plain.logs(chained, "ort") == asked.time(Key(operator=chained, backend="ort")).logs
     with_tail = math.exp(plain.logs(strided, "ort")[0])
     assert with_tail - asked.time(Key(operator=strided, backend="ort")).slopes_ns[0] == pytest.approx(TAIL_NS, rel=1e-2)
+
+
+def test_a_graph_of_one_operator_is_judged_by_the_rule_that_its_chains_are():
+    operator = V1_LAYERS[1][0]
+    key = Key(operator=operator, backend="ort")
+    single = Case(model=single_of(operator).name, backend="ort")
+    unread = made_up(change=lambda case, launch, ns: ns * (1.6 if case == single and launch == 2 else 1.0))
+    assert sorted(operator_times(unread).single(key)) == [0, 1, 3]
+    assert sorted(operator_times(with_rounds(unread, lambda _: WORKLOAD)).single(key)) == [0, 1, 2, 3]
+
+
+def test_a_line_whose_launches_were_left_out_is_not_called_unmeasured():
+    operator = V1_LAYERS[1][0]
+    key = Key(operator=operator, backend="ort")
+    longest = replace(operator, copies=max(copies_of(operator, 1))).name
+    strays = made_up(change=lambda case, launch, ns: ns * (1.6 if case.model == longest and launch > 1 else 1.0))
+    assert operator_times(strays).time(key).refused == TOO_FEW
+    unmeasured = made_up(keep=lambda case: case.model != longest)
+    assert operator_times(unmeasured).time(key).refused == NOT_MEASURED
+    disturbed = with_rounds(made_up(), lambda s: {"disturbances": ("not settled",)} if s.case.model == longest else {})
+    assert operator_times(disturbed).time(key).refused == TOO_FEW

@@ -1,0 +1,39 @@
+"""What the findings of the study `separable` share: sources, limits, and estimates in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mnbench.records import Citation, Estimate
+from mnbench.report.numbers import bracketed
+
+PAPER = "MobileNetV1 paper"
+OWN = Citation(
+    key="mnbench",
+    title="Do single operators tell what a network takes?",
+    year=2026,
+    url="",
+    locator="the study's own check",
+)
+"""For claims that no paper makes."""
+LIMITS = (
+    "One thread, fp32, random weights, input and output of an operator as its neighbours in a chain leave and want them; "
+    "other CPUs and other versions of the runtimes may differ."
+)
+
+
+def divided(estimate: Estimate, by: float) -> Estimate:
+    """Return an estimate in another unit, or per something that is counted."""
+    return replace(estimate, value=estimate.value / by, low=estimate.low / by, high=estimate.high / by)
+
+
+def pct(share: Estimate | None) -> str:
+    """Return a share as `79.2 [77.9, 80.5] %`."""
+    if share is None:
+        return "(no figure)"
+    return f"{bracketed(100 * share.value, 100 * share.low, 100 * share.high)} %"
+
+
+def times(estimate: Estimate | None) -> str:
+    """Return a ratio as `1.23 [1.20, 1.26]`."""
+    return "(no figure)" if estimate is None else bracketed(estimate.value, estimate.low, estimate.high)
