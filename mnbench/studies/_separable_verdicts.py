@@ -14,7 +14,7 @@ from typing import TypeVar
 from mnbench.records import Estimate
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.studies._cell_verdicts import combine, family_level, within
-from mnbench.studies._measured import overall
+from mnbench.studies._cell_verdicts import combine
 from mnbench.study_records import Holds
 
 WITHIN = 0.10
@@ -41,7 +41,7 @@ def judge_shares(medians: Sequence[AtLevel], level: float, *, cells: int, planne
     """
     if cells < LEAST_CELLS * planned:
         return Holds.UNDECIDED
-    return overall([_of_share(median) for median in at_family_level(medians, level)])
+    return combine([_of_share(median) for median in at_family_level(medians, level)])
 
 
 def judge_steps(steps: Sequence[AtLevel], level: float) -> Holds:
