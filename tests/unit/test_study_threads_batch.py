@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+import scipy.stats
 
 from mnbench import environment
 from mnbench.studies import threads_batch as study
 from mnbench.studies._threads_batch_view import V1, V2
 from mnbench.study_records import Holds, StudyOptions
-from tests.study_runs import a_study_run, figure_of, only_row
+from tests.conftest import a_launch, a_plan, a_round, a_run
+from tests.study_runs import a_key_case, a_study_run, figure_of, only_row
 
 PER_IMAGE_MS = {V1: 10.0, V2: 5.0}
 
 
-def concluded(latency_ms):
-    return study.conclude(a_study_run(latency_ms, {}), {})
+def concluded(latency_ms, **changes):
+    return study.conclude(a_study_run(latency_ms, {}, **changes), {})
 
 
 def grid(change=lambda model, threads, batch, ms: ms, batches=(1, 8), threads=(1, 2)):
@@ -30,6 +34,7 @@ def grid(change=lambda model, threads, batch, ms: ms, batches=(1, 8), threads=(1
 def test_a_network_that_is_faster_throughout_makes_the_claim_hold_everywhere():
     paper, others, batches, threads = concluded(grid()).findings
     assert [found.verdict for found in (paper, others, batches, threads)] == [Holds.YES] * 4
+    assert [found.source.key for found in (batches, threads)] == ["mnbench"] * 2  # Table 4 says neither
     assert figure_of(paper, "V2 over V1, ort, 1 thread, batch 1").value == pytest.approx(0.5, rel=0.01)
     assert "No flip" in others.measured
 
@@ -41,6 +46,46 @@ def test_a_flip_with_the_batch_is_named_and_the_claim_holds_in_part():
     assert (paper.verdict, others.verdict) == (Holds.YES, Holds.PARTLY)
     assert "faster at batch 1, slower at 8" in others.measured
     assert only_row(found.tables[0].rows, threads=2, batch=8).v2_is == "slower"
+
+
+def test_a_flip_with_the_threads_is_named_too():
+    flipped = grid(lambda model, threads, batch, ms: ms * (3 if (model, threads) == (V2, 2) else 1))
+    assert "ort, batch 1: faster with 1 thread, slower with 2" in concluded(flipped).findings[1].measured
+    assert "at batch" not in concluded(flipped).findings[1].measured  # with as many threads, every batch says the same
+
+
+def test_a_case_too_noisy_to_judge_is_named_and_is_no_part_of_what_is_counted():
+    found = concluded(grid(), noisy=[(V2, "ort", 2, 8)]).findings
+    paper, others, batches, threads = found
+    assert paper.verdict is Holds.YES
+    assert [finding.verdict for finding in found[1:]] == [Holds.UNDECIDED] * 3
+    refused = "refused as too noisy: MobileNetV2, ort, 2 threads, batch 8."
+    assert "faster in 2 of 2" in others.measured
+    assert f"Measured: 5 of 6; {refused}" in others.measured
+    assert f"0 of 3 cases with an interval (of 4) and fall by as much in 0. Measured: 7 of 8; {refused}" in batches.measured
+    assert refused in threads.measured
+    assert "Measured" not in paper.measured
+
+
+def spread_over_launches(log_gains):
+    """Return a run of one network whose images per second at batch 8, over those at batch 1, are these by launch."""
+    single, many = a_key_case(V1, "ort"), a_key_case(V1, "ort", batch=8)
+    samples = [
+        a_launch(case, launch, a_round([round(1e9 * 8 * math.exp(-gain)) if case is many else 1_000_000_000]))
+        for launch, gain in enumerate(log_gains)
+        for case in (single, many)
+    ]
+    more = [a_key_case(V1, "ort", threads=2, batch=batch) for batch in (1, 8)]  # planned, so that two gains are judged
+    return a_run(a_plan(single, many, *more, sweep=True, regimes=("steady",)), *samples)
+
+
+def test_a_gain_that_is_beyond_ten_per_cent_only_when_it_stands_alone_decides_nothing():
+    logs = [0.10, 0.15, 0.20, 0.15, 0.15]  # mean 0.15, standard error 0.0158
+    alone, together = (scipy.stats.t.interval(level, 4, 0.15, scipy.stats.sem(logs))[0] for level in (0.95, 0.975))
+    assert together < math.log(1.1) < alone
+    batches = study.conclude(spread_over_launches(logs), {}).findings[2]
+    assert figure_of(batches, "images/s over batch 1: MobileNetV1, ort, 1 thread, batch 8").low > 1.1
+    assert "grow by more than 10 % in 0 of 1 cases with an interval (of 2)" in batches.measured
 
 
 def test_equal_networks_are_not_decided():
