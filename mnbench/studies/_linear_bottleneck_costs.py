@@ -33,14 +33,18 @@ CHEAP = 1.05
 
 
 HARD_CLAIM = (
-    "Hard-swish behind a layer costs next to nothing, as ReLU does (our reading; the MobileNetV3 paper says that a piecewise "
-    "implementation drives its latency cost down substantially, and that some of it remains. The other implementation is not "
-    "timed here).",
+    (
+        "Hard-swish behind a layer costs next to nothing, as ReLU does (our reading; the MobileNetV3 paper says that a "
+        "piecewise implementation drives its latency cost down substantially, and that some of it remains. The other "
+        "implementation is not timed here)."
+    ),
     own("Does hard-swish cost next to nothing?", "a reading of the MobileNetV3 paper, section 5.2"),
 )
 RECTIFIER_CLAIM = (
-    "Leaving the last activation out is done for accuracy (read as: not for time, since ReLU and ReLU6, which cost no "
-    "multiply-adds, cost next to nothing).",
+    (
+        "Leaving the last activation out is done for accuracy (read as: not for time, since ReLU and ReLU6, which cost no "
+        "multiply-adds, cost next to nothing)."
+    ),
     cite("MobileNetV2 paper", "section 3.2"),
 )
 

@@ -84,7 +84,7 @@ def kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
         "Counted for one image of 224x224; the machine plays no part.",
         [
             "The paper's rule: MobileNetV2's narrow tensors, ShuffleNet's tensors between units, every output of MobileNetV1.",
-            "The first layer's output counts where it is kept whole; the table's caption lets it be computed in parts.",
+            "Triangles: with the first layer's output, which the table's caption lets be computed in parts.",
         ],
         shown,
         columns=3,

@@ -102,7 +102,7 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
         tables=(
             Table(
                 name="materialised",
-                caption="What must be kept per resolution, counted with the first layer in parts and with it whole, and printed.",
+                caption="What must be kept per resolution: counted, with the first layer in parts and whole, and printed.",
                 kind=KeptRow,
                 rows=rows,
             ),
@@ -133,9 +133,9 @@ def _table_finding(kept: Mapping[str, Kept], rows: Sequence[KeptRow]) -> Finding
         figures=_measured.figures(_counts(kept)),
         verdict=_table_verdict(kept),
         limits="Counted, not measured: 16-bit floats, batch 1, Kb of 1000 bytes. The table's caption lets the first layer of "
-        "MobileNetV2 and of ShuffleNet be computed in parts. Counted are both ways, each alike for all networks; judged are the "
-        "printed sizes with the first layer in parts, as the table's last row has it, and the order both ways. Nothing here "
-        "runs a block in parts.",
+        "MobileNetV2 and of ShuffleNet be computed in parts. Counted are both ways, each alike for all networks; judged are "
+        "the printed sizes with the first layer in parts, as the table's last row has it, and the order both ways. Nothing "
+        "here runs a block in parts.",
     )
 
 

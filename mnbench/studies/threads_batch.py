@@ -87,7 +87,7 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
     scaling = [scaling_row(run, case, logs) for case in run.plan.cases if case.model in NETWORKS]
 
     def lacking(cases: Iterable[Case]) -> str:
-        names = {case.id: f"{NETWORKS[case.model]}, {condition_of(case)}" for case in cases}
+        names = {case.id: f"{NETWORKS[case.model]} ({condition_of(case)})" for case in cases}
         return _measured.coverage(names, logs, noisy).sentence
 
     return Conclusion(
@@ -155,7 +155,8 @@ def _counts(rows: Sequence[RankingRow]) -> str:
     words = {state: [condition_of(row) for row in known if row.v2_is == state] for state in ("faster", "slower", "undecided")}
     named = [f"{state} in {len(found)} of {len(known)}" for state, found in words.items() if found]
     exceptions = [f"{state}: {'; '.join(found)}" for state, found in words.items() if state != "faster" and 0 < len(found) <= 6]
-    return _measured.listed(named, "not timed") + (f" ({'. '.join(exceptions)})" if exceptions else "")
+    missing = f", of {len(rows)} planned" if len(known) < len(rows) else ""
+    return _measured.listed(named, "not timed") + missing + (f" ({'. '.join(exceptions)})" if exceptions else "")
 
 
 def _paper_condition(run: Run, ranking: Sequence[RankingRow], lacking: Lacking) -> Finding:

@@ -5,7 +5,7 @@ MobileNetV1 paper, sections 3.3 and 3.4 with Tables 6 and 7; MobileNetV2 paper, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mnbench import catalog
 from mnbench.catalog import cite
@@ -122,12 +122,9 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
         figures=_measured.figures(figures),
         verdict=_measured.overall([_front_verdict(placed) for placed in places.values()]),
         limits="Figure 5 plots multiply-adds; time stands in their place here. A point is off the front when another is at "
-        "least as "
-        "accurate and faster beyond doubt (Holm, all pairs of a backend), on it when all that are as accurate are slower "
-        "beyond "
-        "doubt; one of them that was not measured leaves it open. The fastest network of all is always on it. Accuracies are those of the released checkpoints, without the "
-        "sampling "
-        "error of 50,000 images, about 0.2 points.",
+        "least as accurate and faster beyond doubt (Holm, all pairs of a backend), on it when all that are as accurate are "
+        "slower beyond doubt; one of them that was not measured leaves it open. The fastest network of all is always on it. "
+        "Accuracies are those of the released checkpoints, without the sampling error of 50,000 images, about 0.2 points.",
     )
 
 
