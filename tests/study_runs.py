@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,12 @@ def a_study_run(
     *,
     launches: int = 6,
     spread: float = 0.002,
+    noisy: Collection[Key] = (),
     **changes: Any,
 ) -> Run:
     """Return a run in which each case took `latency_ms` in every launch, up to a drift of launches and a noise of `spread`.
 
-    None is a case that was planned and not measured.
+    None is a case that was planned and not measured. Of a `noisy` one, every second launch was disturbed.
     """
     cases = {key: a_key_case(*key) for key in latency_ms}
     rng = np.random.default_rng(7)
@@ -36,7 +37,9 @@ def a_study_run(
     for place, (key, ms) in enumerate(latency_ms.items()):
         for launch in range(launches) if ms is not None else ():
             latency_ns = round(1e6 * ms * math.exp(drift[launch] + rng.normal(0, spread)))
-            samples.append(a_launch(cases[key], launch, a_round([latency_ns], order=launch * len(cases) + place)))
+            marks = ("busy",) if key in noisy and launch % 2 else ()
+            made = a_round([latency_ns], order=launch * len(cases) + place, disturbances=marks)
+            samples.append(a_launch(cases[key], launch, made))
     plan = a_plan(*cases.values(), sweep=True, regimes=("steady",))
     artifacts = tuple(an_artifact(model, madds[model]) for model in dict.fromkeys(key[0] for key in cases) if model in madds)
     models = tuple(catalog.card(model) for model in dict.fromkeys(key[0] for key in cases))

@@ -18,20 +18,24 @@ KENDALL_METHOD = (
 
 
 def kendall(published: Mapping[str, float], logs: Mapping[str, LaunchLogs], level: float) -> Estimate | None:
-    """Return tau-b between `published` and the mean latency of the networks that both name; None for fewer than three.
+    """Return tau-b between `published` and the mean latency of the networks that both name; None for fewer than three measured.
+
+    A network of fewer than three launches (none at all, too) is open against every other: it widens the interval, and has no
+    part in the value.
 
     The interval is about these networks, not about others one might have drawn: it holds what measuring leaves open. A pair
     whose order is beyond doubt counts as it is; the others count against the correlation in `low` and for it in `high`. Each
     decided pair is right with probability `level` at once, so the interval is rather too wide than too narrow. A bootstrap of
     five or six launches would be too narrow.
     """
-    names = [name for name in published if len(logs.get(name, {})) >= FEWEST_LAUNCHES]
-    if len(names) < 3:
+    names = [name for name in published if name in logs]
+    measured = [name for name in names if len(logs[name]) >= FEWEST_LAUNCHES]
+    if len(measured) < 3:
         return None
     from scipy.stats import kendalltau  # here: it takes half a second to import, and most commands need none of it
 
-    means = [math.fsum(logs[name].values()) / len(logs[name]) for name in names]
-    value = float(kendalltau([published[name] for name in names], means).statistic)
+    means = [math.fsum(logs[name].values()) / len(logs[name]) for name in measured]
+    value = float(kendalltau([published[name] for name in measured], means).statistic)
     order = order_of_all({name: logs[name] for name in names}, level)
     agree = against = open_pairs = 0
     for first, second in combinations(names, 2):

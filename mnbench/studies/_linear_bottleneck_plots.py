@@ -127,7 +127,7 @@ def costs(cells: Sequence[Cost], backends: Sequence[str], names: Mapping[str, st
             (
                 f"Bars: {level:.0%} interval of the ratio, paired by launch; dashed: as fast as the linear layer. Below the "
                 "names, the linear layer's latency. A group without bars was not measured, or refused because the runtime "
-                "merged its layers."
+                "merged its layers, or may have."
             ),
         ),
         legend=[*_bars.legend(looks), Line2D([], [], color=canvas.GREY, linestyle="--", label="linear = 1")],

@@ -23,8 +23,9 @@ ACTIVATIONS = (
     Activation(name="ReLU6, as after batch normalisation", clip=manifold.CLIP),
     Activation(name="ReLU6, coordinates six times as large", clip=manifold.CLIP, scale=6.0),
 )
-"""After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6. At a root mean square of 6
-about a sixth of them is, which is far from a trained network: shown to tell what the clip does, not judged."""
+"""After batch normalisation a coordinate has a mean square of 1 and is hardly ever clipped at 6 (one in a million), so that
+ReLU6 gives the figures of ReLU. At a root mean square of 6 a seventh of them is clipped (14.0 %), which is far from a trained
+network. Both are shown to tell what the clip does, and are not judged: that would count the same cells twice."""
 LOST, KEPT = 0.05, 0.02
 """From which share of collapsed points on information is called lost, and up to which of undetermined ones it survives."""
 
@@ -82,7 +83,7 @@ def survival(level: float, seed: int, embeddings: int = EMBEDDINGS) -> list[Surv
 def lost_finding(survivals: Sequence[Survival]) -> Finding:
     """Judge whether points collapse in few dimensions."""
     mine = [one for one in survivals if one.dimension in LOW]
-    judged = [within(one.collapsed, LOST, 1.0) for one in mine if one.activation.scale == 1.0]
+    judged = [within(one.collapsed, LOST, 1.0) for one in mine if one.activation is RELU]
     return Finding(
         claim="For n = 2 and 3 information is lost where certain points of the manifold collapse into each other.",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
@@ -98,9 +99,9 @@ def lost_finding(survivals: Sequence[Survival]) -> Finding:
 def survives_finding(survivals: Sequence[Survival]) -> Finding:
     """Judge whether information survives in many dimensions."""
     mine = [one for one in survivals if one.dimension in HIGH]
-    judged = [within(one.undetermined, 0.0, KEPT) for one in mine if one.activation.scale == 1.0]
+    judged = [within(one.undetermined, 0.0, KEPT) for one in mine if one.activation is RELU]
     return Finding(
-        claim="For n = 15 to 30 information survives, in a transformation that is highly non-convex.",
+        claim="For n = 15 to 30 the transformation is highly non-convex (read as: information survives in it).",
         source=cite("MobileNetV2 paper", "section 3.2, Figure 1"),
         measured=f"at most {KEPT:.0%} of the points cannot be told from their output: {tally(judged)}. "
         f"{_shares(mine, 'undetermined')} What the pseudo-inverse gives back is nevertheless off by "
@@ -115,9 +116,10 @@ def survives_finding(survivals: Sequence[Survival]) -> Finding:
 SPIRAL_LIMITS = (
     f"A curve in a plane, {manifold.POINTS} points, {EMBEDDINGS} normal random matrices for each n; trained networks have "
     "neither. A point counts as undetermined when fewer than two coordinates are above 0 and below the clip, as collapsed "
-    "when its output equals another point's up to 1e-9. ReLU6 is judged with coordinates of mean square 1, as after batch "
-    "normalisation, where it clips next to none; with coordinates six times as large it clips a sixth of them, which is "
-    "shown and not judged. A linear layer loses nothing for any n of 2 and more."
+    "when its output equals another point's up to 1e-9. Judged is ReLU. With coordinates of mean square 1, as after batch "
+    "normalisation, ReLU6 clips next to none of them and gives the same figures, which are not counted again; with "
+    "coordinates six times as large it clips a seventh, which is shown and not judged. A linear layer loses nothing for any n "
+    "of 2 and more."
 )
 
 

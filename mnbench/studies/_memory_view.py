@@ -10,7 +10,7 @@ from mnbench.report import panels
 from mnbench.report.naming import conditions
 from mnbench.stats.intervals import arithmetic_mean
 from mnbench.studies import _measured
-from mnbench.studies._memory_table import KB, NETWORKS, RESOLUTIONS, KeptRow, largest_kb
+from mnbench.studies._memory_table import IN_PARTS, KB, NETWORKS, RESOLUTIONS, WHOLE, Kept, KeptRow, largest_kb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,17 +54,23 @@ def kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
     """Draw what must be kept at each resolution, counted and printed."""
     places = {f"{resolution}x{resolution}": float(place) for place, resolution in enumerate(RESOLUTIONS)}
     shown = []
-    everything = [size for row in rows for size in (row.counted_kb, row.printed_kb) if size]
+    everything = [size for row in rows for size in (row.counted_kb, row.first_whole_kb, row.printed_kb) if size]
     for model in NETWORKS:
         mine = [row for row in rows if row.network == model and row.resolution in places]
         count = [panels.Mark(x=places[r.resolution], y=r.counted_kb) for r in mine if r.counted_kb]
+        whole = [
+            panels.Mark(x=places[r.resolution], y=r.first_whole_kb)
+            for r in mine
+            if r.first_whole_kb and r.first_whole_kb != r.counted_kb
+        ]
         printed = [panels.Mark(x=places[r.resolution], y=r.printed_kb, hollow=True) for r in mine]
         shown.append(
             panels.Panel(
                 title=NETWORKS[model],
                 series=[
-                    panels.Series(name="counted from the modules", marks=count),
+                    panels.Series(name=f"counted from the modules, {IN_PARTS}", marks=count),
                     panels.Series(name="printed (arXiv v4)", marks=printed, joined=False),
+                    panels.Series(name=f"counted, {WHOLE}, where that is another figure", marks=whole, joined=False),
                 ],
                 x_label="resolution (pixels a side)",
                 y_label="kept at once (Kb, 16-bit floats)",
@@ -76,14 +82,17 @@ def kept_plot(run: Run, rows: Sequence[KeptRow]) -> Figure:
     return panels.draw(
         "How much must be kept at each resolution?",
         "Counted for one image of 224x224; the machine plays no part.",
-        ["The paper's rule: MobileNetV2's narrow tensors, ShuffleNet's tensors between units, every output of MobileNetV1."],
+        [
+            "The paper's rule: MobileNetV2's narrow tensors, ShuffleNet's tensors between units, every output of MobileNetV1.",
+            "Triangles: with the first layer's output, which the table's caption lets be computed in parts.",
+        ],
         shown,
         columns=3,
         panel_height_in=3.2,
     )
 
 
-def peak_plot(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Figure:
+def peak_plot(run: Run, kept: Mapping[str, Kept]) -> Figure:
     """Draw measured memory: of a process, and of one more image."""
     places = {model: float(place) for place, model in enumerate(NETWORKS)}
     names = {place: NETWORKS[model] for model, place in places.items()}
@@ -96,7 +105,7 @@ def peak_plot(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Figure:
         peak.append(panels.Series(name=backend, joined=False, marks=_marks(means, places, shift)))
         grown = {m: mean_mib(per_image(run, backend, m), level) for m in NETWORKS}
         image.append(panels.Series(name=backend, joined=False, marks=_marks(grown, places, shift)))
-    largest = {model: largest_kb(kept[model], FLOAT_BYTES) for model in NETWORKS}
+    largest = {model: largest_kb(kept[model].in_parts, FLOAT_BYTES) for model in NETWORKS}
     rule = [panels.Mark(x=places[m], y=kb * KB / MIB, hollow=True) for m, kb in largest.items() if kb is not None]
     whole = [panels.Mark(x=places[m], y=kb * KB / MIB, hollow=True) for m, kb in whole_kb(run).items()]
     image.append(panels.Series(name="largest tensor, paper's rule", joined=False, marks=rule))
@@ -111,7 +120,7 @@ def peak_plot(run: Run, kept: Mapping[str, Mapping[int, int]]) -> Figure:
         conditions(run),
         [
             f"Bars: {level:.0%} interval over processes; most are smaller than the marker. Left: weights and loading included.",
-            "Hollow: counted, in 32-bit floats.",
+            f"Hollow: counted, in 32-bit floats; the paper's rule with the {IN_PARTS}.",
         ],
         shown,
     )

@@ -14,7 +14,6 @@ from typing import TypeVar
 from mnbench.records import Estimate
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.studies._cell_verdicts import combine, family_level, within
-from mnbench.studies._cell_verdicts import combine
 from mnbench.study_records import Holds
 
 WITHIN = 0.10

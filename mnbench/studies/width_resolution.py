@@ -5,7 +5,7 @@ MobileNetV1 paper, sections 3.3 and 3.4 with Tables 6 and 7; MobileNetV2 paper, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mnbench import catalog
 from mnbench.catalog import cite
@@ -20,15 +20,16 @@ from mnbench.studies import _width_resolution_view as view
 from mnbench.studies._cell_verdicts import combine
 from mnbench.studies._planning import sweep_plan
 from mnbench.studies._width_resolution_exponents import exponent_finding, near, steps_of
-from mnbench.studies._width_resolution_grid import Grid, parts
+from mnbench.studies._width_resolution_grid import Grid, parts, short_name
 from mnbench.studies._width_resolution_view import FAMILIES, Point, StepRow
 from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"
 QUICK_RESOLUTIONS = (224, 128)
-MOST_NAMES = 8
 BUDGET_S = 200.0
+HIGH_TAU = 0.9
+"""At most one pair in twenty is turned."""
 
 
 def plan(options: StudyOptions) -> Plan:
@@ -42,12 +43,14 @@ def plan(options: StudyOptions) -> Plan:
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:
     """Place the networks on a front, rank them beside the phone's milliseconds, and fit exponents."""
-    all_logs = _measured.logs_by_case(run)
+    all_logs, noisy = _measured.logs_by_case(run), _measured.noisy_cases(run)
+    timed = [case for case in run.plan.cases if case.backend != "null"]
     grid = Grid(
         run=run,
         cards={card.name: card for card in run.models},
         madds={artifact.spec.model: artifact.madds for artifact in run.artifacts},
-        logs={(case.backend, case.model): all_logs[case.id] for case in run.plan.cases if case.backend != "null"},
+        logs={(case.backend, case.model): all_logs[case.id] for case in timed},
+        noisy=frozenset((case.backend, case.model) for case in timed if case.id in noisy),
     )
     places = {backend: _places(grid, backend) for backend in grid.backends}
     points = [_point(grid, backend, network, places[backend]) for backend, network in grid.logs]
@@ -70,10 +73,12 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
 
 
 def _places(grid: Grid, backend: str) -> dict[str, Place]:
-    logs = grid.of_backend(backend)
+    """Return the place of every network that was planned: a rival that was not measured leaves open what it could beat."""
+    logs, measured = grid.planned(backend), grid.measured(backend)
     accuracy = {name: top1 for name in logs if (top1 := _top1(grid.cards.get(name))) is not None}
     order = order_of_all({name: logs[name] for name in accuracy}, grid.run.plan.level)
-    return front(accuracy, order)
+    found = front(accuracy, order)
+    return {name: place if name in measured else Place.UNDECIDED for name, place in found.items()}
 
 
 def _top1(card: ModelCard | None) -> float | None:
@@ -94,13 +99,8 @@ def _point(grid: Grid, backend: str, network: str, places: Mapping[str, Place]) 
     return Point(
         network=network, family=family, width=width, resolution=resolution, backend=backend, madds=grid.madds.get(network),
         top1_pct=_top1(card), latency_ms=value, latency_low_ms=low, latency_high_ms=high, pixel1_ms=_pixel_ms(card),
-        place=str(places.get(network, "")),
+        place="" if value is None else str(places.get(network, "")),
     )  # fmt: skip
-
-
-def _short(network: str) -> str:
-    family, width, resolution = parts(network)
-    return f"{family.removeprefix('mobilenet_').upper()} {width:g} {resolution}"
 
 
 def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
@@ -108,33 +108,30 @@ def _front(grid: Grid, places: Mapping[str, Mapping[str, Place]]) -> Finding:
     said, undecided = [], []
     for backend, placed in places.items():
         on = {family: _members(placed, family, Place.ON) for family in FAMILIES}
-        open_points = [network for network in placed if placed[network] is Place.UNDECIDED]
-        undecided += [f"{_short(network)} ({backend})" for network in open_points]
+        measured = grid.measured(backend)
+        open_points = [network for network in placed if placed[network] is Place.UNDECIDED and network in measured]
+        undecided += [f"{short_name(network)} ({backend})" for network in open_points]
         figures += [(f"{FAMILIES[f]} on the front, {backend}", "points", counted(len(names))) for f, names in on.items()]
         figures.append((f"undecided, {backend}", "points", counted(len(open_points))))
-        names = _measured.listed([_short(n) for n in sorted(on["mobilenet_v1"], key=parts)])
+        names = _measured.listed([short_name(n) for n in sorted(on["mobilenet_v1"], key=parts)])
         said.append(f"in {backend} {len(on['mobilenet_v2'])} of V2 are on the front, and of V1 {names}")
     return Finding(
-        claim="MobileNetV2 is the more accurate for its cost over the whole range of widths and resolutions: "
-        "no point of MobileNetV1 is on the front.",
+        claim="MobileNetV2 is the more accurate for its cost over the whole range of widths and resolutions (read as: "
+        "no point of MobileNetV1 is on the front).",
         source=cite("MobileNetV2 paper", "Figure 5"),
-        measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: {_shortened(undecided)}.",
+        measured=f"{'; '.join(said) or 'nothing was measured'}. Undecided: "
+        f"{_measured.shortened(undecided, ' (points.csv)')}.{grid.lacking(_networks(grid))}",
         figures=_measured.figures(figures),
         verdict=combine([_front_verdict(placed) for placed in places.values()]),
         limits="Figure 5 plots multiply-adds; time stands in their place here. A point is off the front when another is at "
-        "least as "
-        "accurate and faster beyond doubt (Holm, all pairs of a backend), on it when all that are as accurate are slower "
-        "beyond "
-        "doubt. The fastest network of all is always on it. Accuracies are those of the released checkpoints, without the "
-        "sampling "
-        "error of 50,000 images, about 0.2 points.",
+        "least as accurate and faster beyond doubt (Holm, all pairs of a backend), on it when all that are as accurate are "
+        "slower beyond doubt; one of them that was not measured leaves it open. The fastest network of all is always on it. "
+        "Accuracies are those of the released checkpoints, without the sampling error of 50,000 images, about 0.2 points.",
     )
 
 
-def _shortened(names: Sequence[str]) -> str:
-    """Return names as words, the first eight of many."""
-    more = len(names) - MOST_NAMES
-    return _measured.listed(names) if more <= 0 else f"{', '.join(names[:MOST_NAMES])} and {more} more (points.csv)"
+def _networks(grid: Grid) -> list[str]:
+    return list(dict.fromkeys(network for _, network in grid.logs))
 
 
 def _members(placed: Mapping[str, Place], family: str, *wanted: Place) -> list[str]:
@@ -142,7 +139,7 @@ def _members(placed: Mapping[str, Place], family: str, *wanted: Place) -> list[s
 
 
 def _front_verdict(placed: Mapping[str, Place]) -> Holds:
-    """Judge whether V2 alone is on the front."""
+    """Judge whether V2 alone is on the front, from the places of all networks that were planned."""
     v1, v2 = _members(placed, "mobilenet_v1"), _members(placed, "mobilenet_v2")
     if not v1 or not v2:
         return Holds.UNDECIDED
@@ -163,50 +160,52 @@ def _pixel_source() -> Citation:
 
 def _ranks(grid: Grid) -> Finding:
     pixel, level = _pixel_of(grid), grid.run.plan.level
-    taus = {backend: kendall(pixel, grid.of_backend(backend), level) for backend in grid.backends}
-    verdicts = [Holds.UNDECIDED if tau is None else _high(tau) for tau in taus.values()]
+    taus = {backend: kendall(pixel, grid.planned(backend), level) for backend in grid.backends}
+    verdicts = [Holds.UNDECIDED if tau is None else judged_tau(tau) for tau in taus.values()]
     said = [f"tau {bracketed(*_measured.bounds(tau))} in {backend}" for backend, tau in taus.items()]
     return Finding(
         claim=f"The {len(pixel)} released MobileNetV2 checkpoints have a ranking by time on a Pixel 1 (read here as: also "
         "on this CPU).",
         source=_pixel_source(),
-        measured=f"Kendall's {_measured.listed(said)}; 1 would be the same ranking.",
+        measured=f"Kendall's {_measured.listed(said)}; 1 would be the same ranking.{grid.lacking(pixel)}",
         figures=_measured.figures((f"Kendall's tau, {backend}", "", tau) for backend, tau in taus.items()),
         verdict=combine(verdicts),
-        limits="Holds when the whole interval is at 0.9 or above (at most one pair in twenty turned), in part when it is "
-        "above 0. The "
-        "interval is about these networks: pairs whose order is not beyond doubt (Holm, all pairs) count both ways. Published "
-        "milliseconds come without intervals.",
+        limits="Holds when the whole interval is at 0.9 or above (at most one pair in twenty turned), in part when it lies "
+        "between 0 and 0.9, not when it is at 0 or below. The interval is about these networks: pairs whose order is not "
+        "beyond doubt (Holm, all pairs), and those of a network that was not measured, count both ways. Published milliseconds "
+        "come without intervals.",
     )
 
 
-def _high(tau: Estimate) -> Holds:
-    if tau.low >= 0.9:
+def judged_tau(tau: Estimate) -> Holds:
+    """Judge a rank correlation by the whole of its interval: high, positive but not high, or not positive."""
+    if tau.low >= HIGH_TAU:
         return Holds.YES
-    if tau.high < 0.9:
-        return Holds.PARTLY if tau.low > 0 else Holds.NO
-    return Holds.UNDECIDED
+    if tau.high <= 0:
+        return Holds.NO
+    return Holds.PARTLY if tau.low > 0 and tau.high < HIGH_TAU else Holds.UNDECIDED
 
 
 def _fit(grid: Grid) -> Finding:
     pixel, level = _pixel_of(grid), grid.run.plan.level
     found: dict[str, Estimate | None] = {}
+    verdicts = []
     for backend in grid.backends:
-        latencies = {
-            name: _measured.latency_ms(logs, level) for name, logs in grid.of_backend(backend).items() if name in pixel
-        }
+        latencies = {name: _measured.latency_ms(logs, level) for name, logs in grid.measured(backend).items() if name in pixel}
         known = {name: latency.value for name, latency in latencies.items() if latency is not None}
         found[backend] = exponents.over_networks([pixel[name] for name in known], list(known.values()), level)
+        verdicts.append(near(found[backend], 1.0, 0.1) if grid.coverage(backend, pixel).complete else Holds.UNDECIDED)
     said = [f"{bracketed(*_measured.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
     return Finding(
-        claim="Times on a Pixel 1 carry over in proportion: a network twice as slow there is twice as slow here (exponent 1).",
-        source=_pixel_source(),
-        measured=f"latency here grows with the Pixel's to the power of {_measured.listed(said)}.",
+        claim="Times on a Pixel 1 carry over in proportion: a network twice as slow there is twice as slow here (exponent 1; "
+        "our reading of a table that says nothing of other machines).",
+        source=_measured.own("Do a phone's times carry over?", "a reading of TF-slim's table of float checkpoints, Pixel 1"),
+        measured=f"latency here grows with the Pixel's to the power of {_measured.listed(said)}.{grid.lacking(pixel)}",
         figures=_measured.figures((f"exponent, {backend}", "", exponent) for backend, exponent in found.items()),
-        verdict=combine([near(exponent, 1.0, 0.1) for exponent in found.values()]),
+        verdict=combine(verdicts),
         limits="Least squares on logarithms; the interval holds how networks scatter about the line. Proportional means "
-        "within 0.1 of "
-        "1. That times carry over is what users of such tables assume, not what their authors say.",
+        "within 0.1 of 1. Judged only where every network was measured. That times carry over is what users of such tables "
+        "assume, not what their authors say.",
     )
 
 

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.stats
 
 from mnbench.stats import manifold
 from mnbench.stats.manifold import Activation
@@ -66,11 +68,17 @@ def test_shares_of_lost_points_are_those_of_random_signs(dimension):
     assert found.collapsed.mean() == pytest.approx(0.5**dimension, abs=4 * nothing_left + 1e-3)
 
 
-def test_coordinates_have_mean_square_one_so_that_six_clips_next_to_none_and_a_sixth_at_six_times_the_scale():
+def test_coordinates_have_mean_square_one_so_that_six_clips_next_to_none_and_a_seventh_at_six_times_the_scale():
     z = np.einsum("snk,pk->spn", manifold.embeddings(15, 400, 1), manifold.spiral())
     assert (z**2).mean() == pytest.approx(1.0, rel=0.05)
     assert (z > 6).mean() < 1e-3
-    assert (6 * z > 6).mean() == pytest.approx(1 / 6, abs=0.03)
+    assert (6 * z > 6).mean() == pytest.approx(0.140, abs=0.01)
+
+
+def test_a_seventh_is_what_the_normal_distribution_gives_on_a_spiral_whose_squared_radius_is_even_between_0_and_2():
+    clipped = scipy.integrate.quad(lambda square: scipy.stats.norm.sf(1 / math.sqrt(square)) / 2, 0, 2)[0]
+    assert clipped == pytest.approx(0.140, abs=5e-4)
+    assert ((manifold.spiral() ** 2).sum(axis=1)).tolist() == pytest.approx(np.linspace(1 / 256, 2 - 1 / 256, 256).tolist())
 
 
 def test_the_same_seed_gives_the_same_embeddings():

@@ -95,6 +95,13 @@ def test_kendall_of_two_networks_or_two_launches_is_not_given():
     assert kendall(PUBLISHED, {name: logs_of(1.0, launches=2) for name in PUBLISHED}, 0.95) is None
 
 
+def test_a_network_that_was_not_measured_leaves_its_pairs_open_in_the_rank_correlation():
+    published = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
+    logs = {name: logs_of(value, spread=1e-4) for name, value in published.items()}
+    tau = kendall(published, {**logs, "d": {}}, 0.95)
+    assert (tau.value, tau.low, tau.high) == (1.0, 0.0, 1.0)  # 3 of 6 pairs agree, 3 are open
+
+
 def test_a_latency_that_grows_with_the_square_has_the_exponent_two():
     logs = {size: {n: 2 * math.log(size) + drift for n, drift in enumerate((0.0, 0.3, -0.2))} for size in (0.25, 0.5, 1.0)}
     found = over_launches(logs, 0.95)

@@ -39,6 +39,7 @@ def test_planted_costs_are_found(run):
     lost, survives, rectifiers, hard_swish = conclusion.findings
     assert (lost.verdict, survives.verdict) == (Holds.YES, Holds.YES)
     assert (rectifiers.verdict, hard_swish.verdict) == (Holds.YES, Holds.PARTLY)
+    assert hard_swish.source.key == "mnbench"  # what is judged is a reading: the paper compares with a swish that is not timed
     assert "ort kept every convolution apart; openvino kept every convolution apart" in rectifiers.measured
     found = {(row.activation, row.backend): row.over_linear for row in costs(conclusion) if row.resolution == 14}
     assert found["hard-swish", "ort"] == pytest.approx(1.5, rel=0.01)
@@ -62,6 +63,30 @@ def test_a_runtime_that_merges_linear_layers_gets_no_ratio(run):
     assert {row.over_linear for row in costs(conclusion) if row.backend == "ort"} == {None}
     assert conclusion.findings[2].verdict is Holds.UNDECIDED
     assert "Refused: ort merged layers of" in conclusion.findings[2].measured
+
+
+def test_a_runtime_that_compiles_gets_no_ratio_where_nobody_knows_what_it_kept(run):
+    conclusion = conclude(run, {})  # an interrupted study has no facts yet
+    assert {row.over_linear for row in costs(conclusion) if row.backend == "ort"} == {None}
+    assert any(row.over_linear is not None for row in costs(conclusion) if row.backend == "openvino")
+    assert conclusion.findings[2].verdict is Holds.UNDECIDED
+    reason = "Refused: whether ort kept the layers of pointwise-relu and pointwise-none is not known."
+    assert reason in conclusion.findings[2].measured
+
+
+def test_a_runtime_that_runs_graphs_as_they_are_needs_no_such_knowledge():
+    conclusion = conclude(chain_run(OPERATORS, planted, copies=study.COPIES, backends=("torch",)), {})
+    assert (conclusion.findings[2].verdict, conclusion.findings[3].verdict) == (Holds.YES, Holds.YES)
+
+
+def test_relu6_where_it_clips_nothing_is_not_counted_as_a_second_cell(run):
+    lost, survives, *_ = conclude(run, {}).findings
+    assert "2 of 2 cells agree" in lost.measured
+    assert "2 of 2 cells agree" in survives.measured
+    found = {figure.label: figure.estimate.value for figure in lost.figures}
+    for n in (2, 3):  # the reason: the same figures
+        same = found[f"ReLU, n = {n}: collapsed points"]
+        assert found[f"ReLU6, as after batch normalisation, n = {n}: collapsed points"] == pytest.approx(same, abs=0.01)
 
 
 def test_without_a_measurement_the_arithmetic_still_stands():

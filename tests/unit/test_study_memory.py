@@ -8,7 +8,7 @@ from mnbench import catalog
 from mnbench.export.torch_state import layer_costs
 from mnbench.records import Memory
 from mnbench.studies import memory as study
-from mnbench.studies._memory_table import NETWORKS, SHUFFLE, V1, V2, kept_channels, kilobytes, misprints
+from mnbench.studies._memory_table import NETWORKS, SHUFFLE, V1, V2, kept_channels, kilobytes, largest_kb, misprints
 from mnbench.study_records import Holds, StudyOptions
 from mnbench.zoo import count, outline
 from tests.conftest import a_case, a_plan, a_run
@@ -22,9 +22,19 @@ def layers():
 
 def test_the_channels_kept_are_those_of_the_papers_layouts(layers):
     kept = {model: kept_channels(model, layers[model]) for model in NETWORKS}
-    assert kept[V1] == {112: 64, 56: 128, 28: 256, 14: 512, 7: 1024, 1: 1024}  # V1 paper, Table 1
-    assert kept[V2] == {112: 16, 56: 24, 28: 32, 14: 96, 7: 320, 1: 1280}  # V2 paper, Table 2: the column c
-    assert kept[SHUFFLE] == {112: 48, 56: 48, 28: 480, 14: 960, 7: 1920, 1: 1920}  # ShuffleNet paper, Table 1, g = 3, doubled
+    assert kept[V1].in_parts == {112: 64, 56: 128, 28: 256, 14: 512, 7: 1024, 1: 1024}  # V1 paper, Table 1
+    assert kept[V2].in_parts == {112: 16, 56: 24, 28: 32, 14: 96, 7: 320, 1: 1280}  # V2 paper, Table 2: the column c
+    shuffle = {56: 48, 28: 480, 14: 960, 7: 1920, 1: 1920}  # ShuffleNet paper, Table 1, g = 3, doubled
+    assert kept[SHUFFLE].in_parts == shuffle
+
+
+def test_the_first_layer_counts_for_every_network_or_for_none(layers):
+    kept = {model: kept_channels(model, layers[model]) for model in NETWORKS}
+    first = {model: kept[model].whole.items() - kept[model].in_parts.items() for model in NETWORKS}
+    assert first == {V1: set(), V2: {(112, 32)}, SHUFFLE: {(112, 48)}}  # V1: 64 channels of the layer after next stand there
+    # By hand: 64·112²·2, 16·112²·2 and 480·28²·2 bytes; then 32·112²·2 and 48·112²·2 for the last two.
+    assert [round(largest_kb(kept[model].in_parts)) for model in NETWORKS] == [1606, 401, 753]
+    assert [round(largest_kb(kept[model].whole)) for model in NETWORKS] == [1606, 803, 1204]
 
 
 def test_sizes_are_of_16_bit_floats():
@@ -41,7 +51,11 @@ def test_the_misprints_are_named_and_right_cells_are_not(layers):
     assert wrong[V2, 28] == ["the modules have 32 channels, not 64"]
     assert wrong[V2, 7] == wrong[V2, 1] == wrong[V2, 112] == wrong[V2, 0] == []
     assert "(those of two groups)" in wrong[SHUFFLE, 14][0]
-    assert wrong[SHUFFLE, 0][0] == "printed 600, but the largest of the column is 800"
+    assert wrong[SHUFFLE, 112] == ["the modules have 48 channels where the first layer is kept whole, not 32"]
+    assert wrong[SHUFFLE, 0] == [
+        "printed 600 beside 800 in the same column, whose first layer it leaves out",
+        "the modules keep 753 (first layer in parts) or 1204 (first layer whole)",
+    ]
 
 
 def a_memory_run(layers, peak_mib, launches=5, **changes):
@@ -66,6 +80,10 @@ def test_the_least_of_the_three_is_found_for_the_process_and_for_one_more_image(
     found = study.conclude(a_memory_run(layers, lambda model, batch: WEIGHTS_MIB[model] + batch * IMAGE_MIB[model]), {})
     table, peak, image = found.findings
     assert table.verdict is Holds.PARTLY  # V2 keeps least, but ShuffleNet's printed 600 is not what its layers keep
+    assert figure_of(table, "ShuffleNet 2x, g=3, most kept, first layer in parts").value == pytest.approx(752.64)
+    assert figure_of(table, "MobileNetV2, most kept, first layer whole").value == pytest.approx(802.816)
+    assert "first layer in parts: MobileNetV1 3.2 MB, MobileNetV2 0.8 MB and ShuffleNet 2x, g=3 1.5 MB" in peak.limits
+    assert "first layer whole: MobileNetV1 3.2 MB, MobileNetV2 1.6 MB and ShuffleNet 2x, g=3 2.4 MB" in peak.limits
     assert peak.verdict is Holds.PARTLY  # V1 46, V2 53, ShuffleNet 64
     assert image.verdict is Holds.YES
     assert figure_of(image, "memory of one more image in the batch: MobileNetV2, ort").value == pytest.approx(3.0)
