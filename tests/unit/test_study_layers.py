@@ -185,7 +185,7 @@ def test_several_cases_are_judged_by_intervals_that_hold_together():
 
 
 def test_sums_of_several_cases_are_judged_by_intervals_that_hold_together():
-    """1.05 · e^±0.0156 over the plain inference: up to 1.05 · e^(4.303 · 0.009) = 1.092, of two cases 1.05 · e^0.056 = 1.110."""
+    """Sums 1.05 · e^±0.0156 times the plain inference: up to 1.05 · e^(4.303 · 0.009) = 1.092; of two cases, up to 1.110."""
     profile = a_profile()
     level = tuple(replace(node, ns=(node.ns[0],) * 3) for node in profile.nodes)
     plain = tuple(1e6 / (1.05 * math.exp(by)) for by in (-0.0156, 0.0, 0.0156))
