@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Estimate, LayerCost
@@ -114,20 +114,32 @@ def unclaimed(parts: Sequence[Part], layers: Sequence[LayerCost]) -> list[str]:
 
 def time_shares(parts: Sequence[Part], level: float) -> dict[str, Estimate]:
     """Return each kind's share of the sum of the parts, in per cent; empty with fewer than three launches."""
-    by_kind: dict[str, list[float]] = {}
+    occurring = {part.kind for part in parts}
+    shares = {kind: share_of_kinds(parts, (kind,), level) for kind in KINDS if kind in occurring}
+    return {kind: share for kind, share in shares.items() if share is not None}
+
+
+def share_of_kinds(parts: Sequence[Part], kinds: Collection[str], level: float) -> Estimate | None:
+    """Return the share that several kinds have together, in per cent, added up within each launch: 0 if there is none of them.
+
+    None with fewer than three launches.
+    """
     sums = sums_ns(parts)
-    for kind in KINDS:
-        own = sums_ns([part for part in parts if part.kind == kind])
-        if own:
-            by_kind[kind] = [100 * ns / whole for ns, whole in zip(own, sums, strict=True)]
-    shares = {kind: arithmetic_mean(values, level, SHARE_METHOD) for kind, values in by_kind.items()}
-    return {kind: replace(share, low=max(0.0, share.low)) for kind, share in shares.items() if share is not None}
+    own = sums_ns([part for part in parts if part.kind in kinds]) or [0.0] * len(sums)
+    share = _share(own, sums, level)
+    return None if share is None else replace(share, low=max(0.0, share.low))
 
 
 def share_of(part: Part, sums: Sequence[float], level: float) -> Estimate | None:
     """Return one part's share of the sum of the parts, in per cent; None with fewer than three launches."""
-    values = [100 * ns / whole for ns, whole in zip(part.node.ns, sums, strict=True)]
-    return arithmetic_mean(values, level, SHARE_METHOD)
+    return _share(part.node.ns, sums, level)
+
+
+def _share(own_ns: Sequence[float], sums: Sequence[float], level: float) -> Estimate | None:
+    """Return the mean over launches of a share; None too where a launch saw no time at all."""
+    if any(whole <= 0 for whole in sums):
+        return None
+    return arithmetic_mean([100 * ns / whole for ns, whole in zip(own_ns, sums, strict=True)], level, SHARE_METHOD)
 
 
 def sums_ns(parts: Sequence[Part]) -> list[float]:
@@ -186,13 +198,13 @@ def shares_less_profiling(parts: Sequence[Part], plain_ns: Sequence[float]) -> d
 
 
 def count_shares(layers: Sequence[LayerCost]) -> Mapping[str, tuple[float, float]]:
-    """Return each kind's share of the (MAdds, parameters) of the layers that multiply, in per cent."""
+    """Return each kind's share of the (MAdds, parameters) of the layers that multiply, in per cent; 0 of none."""
     madds, params = sum(layer.madds for layer in layers), sum(layer.params for layer in layers)
     found = {}
     for kind in dict.fromkeys(layer.kind for layer in layers):
         own = [layer for layer in layers if layer.kind == kind]
         found[kind] = (
-            100 * sum(layer.madds for layer in own) / madds,
+            100 * sum(layer.madds for layer in own) / madds if madds else 0.0,
             100 * sum(layer.params for layer in own) / params if params else 0.0,
         )
     return found

@@ -6,14 +6,18 @@ Assumptions, each of which makes the floor lower, never higher:
 
 - normalisation and activation functions are fused into the layer before them and cost nothing; pooling, sums of branches,
   concatenation, shuffles and changes of layout cost nothing either;
-- each layer reads its input and its weights once and writes its output once, in the precision's own size;
+- each layer reads its input and its weights no more than once and writes its output once, in the precision's own size;
 - its bytes come from the innermost level that could hold them all, as if they were there already, at the most that any
   probe moved in that level; a layer that a cache cannot hold is not charged for what spills, but goes at the next level's rate;
 - multiplying and moving overlap wholly; a call costs nothing;
 - products with the zeros of the padding are left out, which a kernel need not do (of a 3x3 layer at 7x7 they are 18 %).
 
-Two it cannot do without: peak and bandwidth are the most that our probes reached, which the machine may exceed by a few per
-cent; and no layer is computed with fewer multiply-adds than its definition has (Winograd's algorithm needs fewer).
+Three it cannot do without, each of which can make the floor too high:
+
+- peak and bandwidth are the most that our probes reached, which the machine may exceed by a few per cent;
+- no layer is computed with fewer multiply-adds than its definition has (Winograd's algorithm needs fewer);
+- each layer's input is read whole (a 1x1 convolution with stride 2 needs a quarter of it), and every intermediate is written
+  once and read again by the next layer: no two layers are fused, which would keep it in registers or in the innermost cache.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from mnbench.records import (
     Run,
     Samples,
 )
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
+from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, is_noisy, launch_logs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.paired import paired_ratio
 
@@ -261,11 +265,15 @@ def per_second(work: int, latency_ns: Estimate) -> Estimate:
 
 
 def logs_by_case(run: Run) -> dict[str, dict[int, float]]:
-    """Return log(latency in ns) by launch, of each case that has any."""
+    """Return log(latency in ns) by launch, of each case that has samples; empty for one too disturbed to be trusted.
+
+    That goes for probes, too: what is left of such a probe was measured beside the same disturbance, which makes it slower, and
+    a floor that is taken from it too high.
+    """
     grouped: dict[str, list[Samples]] = {}
     for samples in trusted_samples(run):
         grouped.setdefault(samples.case.id, []).append(samples)
-    return {case_id: launch_logs(samples) for case_id, samples in grouped.items()}
+    return {case_id: {} if is_noisy(launches) else launch_logs(launches) for case_id, launches in grouped.items()}
 
 
 def _work(artifact: Artifact, threads: int, host: Environment) -> tuple[int, int | None]:

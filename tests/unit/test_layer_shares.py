@@ -94,6 +94,22 @@ def test_the_interval_of_a_share_is_students():
     assert share.high == pytest.approx(20 + 4.302653 * 10 / math.sqrt(3), rel=1e-6)
 
 
+def test_kinds_are_added_up_within_each_launch():
+    """Layout 10, 20, 30 and the rest 30, 20, 10 of 100: each spreads, together they are 40 per cent in every launch."""
+    nodes = (a_node("r", "Reorder", ns=(10.0, 20.0, 30.0)), a_node("x", "Relu", ns=(30.0, 20.0, 10.0)),
+             a_node(modules=(PW.name,), ns=(60.0,) * 3))  # fmt: skip
+    parts = layer_shares.parts_of(a_profile(*nodes), [PW])
+    share = layer_shares.share_of_kinds(parts, ("layout", "other"), 0.95)
+    assert (share.low, share.value, share.high) == pytest.approx((40, 40, 40))
+    assert layer_shares.share_of_kinds(parts, ("linear",), 0.95).high == 0.0
+    assert layer_shares.share_of_kinds(parts[:0], ("linear",), 0.95) is None
+
+
+def test_a_launch_that_saw_no_time_gives_no_share_instead_of_a_division_by_it():
+    parts = layer_shares.parts_of(a_profile(a_node(ns=(0.0, 1.0, 1.0))), [])
+    assert layer_shares.time_shares(parts, 0.95) == {}
+
+
 def test_two_launches_give_no_share():
     profile = a_profile(a_node(modules=(DW.name,), ns=(1.0, 1.0)), whole_ns=(1.0, 1.0))
     parts = layer_shares.parts_of(profile, [DW])
@@ -134,6 +150,8 @@ def test_a_kind_that_takes_no_time_in_a_launch_has_no_time_of_its_own():
 def test_shares_of_counts_and_bytes_by_hand():
     layers = [a_layer("a", "depthwise", params=9, madds=30), a_layer("b", "pointwise", params=27, madds=70)]
     assert layer_shares.count_shares(layers) == {"depthwise": (30.0, 25.0), "pointwise": (70.0, 75.0)}
+    nothing = [a_layer("a", "depthwise", params=0, madds=0)]
+    assert layer_shares.count_shares(nothing) == {"depthwise": (0.0, 0.0)}
     assert layer_shares.bytes_of(a_layer(params=10, elements=5)) == 4 * (10 + 5 + 5)
 
 

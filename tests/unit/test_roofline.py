@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mnbench.report.html import page
 from mnbench.report.rows import summary_rows
 from mnbench.stats import roofline
 from mnbench.stats.roofline import Bound
+from mnbench.studies._roofline_findings import _above_one, _near_verdict
 from mnbench.study_records import Holds, StudyOptions
 from tests.builders import artifact, make_run, paper_table
 from tests.conftest import a_launch, a_plan, a_round, a_run, an_environment
@@ -187,6 +189,21 @@ def test_the_interval_of_a_rate_is_that_of_the_latency_turned_round():
     assert (peak.madds_per_s.low, peak.madds_per_s.high) == pytest.approx((1e15 / latency.high, 1e15 / latency.low))
 
 
+def test_a_probe_disturbed_in_more_than_a_third_of_its_rounds_is_no_ceiling():
+    """The best kernel was disturbed in 4 of 10 launches: the six that are left would have made it the peak."""
+    run = probed({}, PROBES, clock=(1.0,) * 10)
+    samples = tuple(
+        replace(each, rounds=tuple(replace(r, disturbances=("steal",)) for r in each.rounds))
+        if each.case.model == "conv_k1_c100_r10" and each.launch < 4
+        else each
+        for each in run.samples
+    )
+    found = roofline.ceilings_of(replace(run, samples=samples))
+    assert found is not None
+    assert [(p.kernel, round(p.madds_per_s.value / 1e9)) for p in found.peaks] == [("matmul_100", 50)]
+    assert roofline.logs_by_case(replace(run, samples=samples))["conv_k1_c100_r10-probe-fp32-b1-t1"] == {}
+
+
 def test_with_a_level_missing_there_are_no_bandwidths_because_a_floor_could_be_too_high():
     found = roofline.ceilings_of(probed({}, {name: ns for name, ns in PROBES.items() if name != "read_512k"}))
     assert found is not None
@@ -347,14 +364,58 @@ def test_a_network_near_its_ceiling_and_nearer_than_the_others_confirms_the_clai
     run = probed({V1: 1_250_000, V2: 1_562_500}, PROBES, jitter=0.002)
     assert verdicts(run) == [Holds.YES, Holds.YES]
     near, proxy = studies.get("roofline").conclude(run, {}).findings
-    assert "80 % of V1's time" in near.measured
-    assert "8.00 times as fast" in proxy.measured  # 51.2 against 6.4 GMAdds/s
+    assert re.search(r"explains (80\.0|79\.99)\d* \[79\.9\d*, 80\.0\d*\] % of V1's time", near.measured)
+    assert re.search(r" 8\.00\d* \[8\.00\d*, 8\.00\d*\] times as fast", proxy.measured)  # 51.2 against 6.4 GMAdds/s
+    label = f"{V1} over {V2} in ort, each floor over latency"
+    ratios = [figure.estimate.value for figure in near.figures if figure.label == label]
+    assert ratios == pytest.approx([8.0], rel=1e-3)
     assert all(figure.estimate.low <= figure.estimate.value <= figure.estimate.high for figure in near.figures)
 
 
 def test_a_network_far_from_its_ceiling_and_behind_others_refutes_it():
     run = probed({V1: 10_000_000, V2: 200_000}, PROBES, jitter=0.002)
     assert verdicts(run)[0] is Holds.NO
+
+
+@pytest.mark.parametrize(
+    ("near", "ratios", "verdict"),
+    [
+        ((80, 84), [(1.1, 1.2), (1.01, 1.03)], Holds.YES),
+        ((80, 84), [(1.1, 1.2), (0.98, 1.03)], Holds.UNDECIDED),  # that it is not nearer than the second is not shown
+        ((80, 84), [(0.98, 1.03), (0.8, 0.9)], Holds.PARTLY),
+        ((30, 40), [(0.98, 1.03)], Holds.UNDECIDED),
+        ((30, 40), [(1.1, 1.2)], Holds.PARTLY),
+        ((30, 40), [(0.8, 0.9), (1.1, 1.2)], Holds.NO),
+        ((45, 55), [(1.1, 1.2)], Holds.UNDECIDED),
+        ((80, 84), [None], Holds.UNDECIDED),
+        ((80, 84), [], Holds.UNDECIDED),
+        ((30, 40), [], Holds.UNDECIDED),
+    ],
+)
+def test_near_and_nearest_are_each_shown_refuted_or_left_open(near, ratios, verdict):
+    nearer = [_above_one(None if ends is None else between(*ends)) for ends in ratios]
+    assert _near_verdict(between(*near), nearer) is verdict
+
+
+def between(low: float, high: float) -> Estimate:
+    return Estimate(value=(low + high) / 2, low=low, high=high, level=0.95, method="by hand")
+
+
+def test_alone_among_no_others_a_network_is_not_said_to_be_nearest():
+    run = probed({V1: 1_250_000}, PROBES, jitter=0.002)
+    near = studies.get("roofline").conclude(run, {}).findings[0]
+    assert near.verdict is Holds.UNDECIDED
+    assert "no other network to compare it with" in near.measured
+    assert "0 of 0" not in near.measured
+
+
+def test_a_runtime_in_which_v1_lacks_launches_is_named_and_leaves_the_verdict_open():
+    run = probed({V1: 1_250_000, V2: 1_562_500}, PROBES, jitter=0.002)
+    kept = tuple(s for s in run.samples if (s.case.model, s.case.backend) != (V1, "openvino") or s.launch < 2)
+    near, proxy = studies.get("roofline").conclude(replace(run, samples=kept), {}).findings
+    assert (near.verdict, proxy.verdict) == (Holds.UNDECIDED, Holds.UNDECIDED)
+    assert "in openvino V1 or the probes beside it had too few launches" in near.measured
+    assert "in openvino there are not two networks with enough launches" in proxy.measured
 
 
 def test_networks_of_one_rate_refute_that_multiply_adds_say_little():

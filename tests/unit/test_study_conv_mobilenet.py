@@ -32,6 +32,16 @@ def test_half_of_the_saving_holds_in_part_and_none_does_not_hold():
     assert none.findings[0].verdict is Holds.NO
 
 
+def test_the_limits_say_where_the_line_is_drawn():
+    """4866 / 569 = 8.552, over 1.1: 7.77."""
+    factorised, narrow = concluded({study.FULL: 86.0, study.MOBILENET: 10.0, study.NARROW: 6.0, study.SHALLOW: 6.0}).findings
+    assert "at least 7.77 times the time (8.55 / 1.1)" in factorised.limits
+    assert "read as time" in factorised.claim
+    assert "costs about as much as the shallow one" in narrow.claim
+    unknown = study.conclude(a_study_run({(study.FULL, "ort"): 86.0, (study.MOBILENET, "ort"): 10.0}, {}), {}).findings[0]
+    assert (unknown.verdict, "were not counted" in unknown.limits) == (Holds.UNDECIDED, True)
+
+
 @pytest.mark.parametrize(("narrow_ms", "verdict"), [(6.0, Holds.YES), (6.6, Holds.UNDECIDED), (8.0, Holds.NO)])
 def test_the_thin_network_is_judged_by_whether_it_costs_about_as_much_as_the_shallow_one(narrow_ms, verdict):
     found = concluded({study.FULL: 86.0, study.MOBILENET: 10.0, study.NARROW: narrow_ms, study.SHALLOW: 6.0}, spread=0.01)

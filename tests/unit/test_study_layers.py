@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +16,8 @@ from mnbench.records import Artifact, Estimate, ExportSpec, Format
 from mnbench.report.table_csv import csv_text
 from mnbench.stats.layer_shares import NodeTimes, Profile
 from mnbench.studies import layers
-from mnbench.studies._layers_findings import above, within
+from mnbench.studies._cell_verdicts import within
+from mnbench.studies._layers_findings import above
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer
@@ -95,6 +97,111 @@ def test_runtimes_that_disagree_make_a_claim_hold_in_part():
     assert (pointwise.verdict, depthwise.verdict) == (Holds.PARTLY, Holds.PARTLY)
 
 
+@pytest.mark.parametrize(("depthwise_pct", "verdict"), [(2.0, Holds.NO), (3.1, Holds.YES), (3.7, Holds.YES), (3.9, Holds.NO)])
+def test_a_share_of_time_equals_that_of_the_madds_up_to_the_margin_on_both_sides(depthwise_pct, verdict):
+    """3.06 per cent of the multiply-adds, by a factor of 1.25: from 2.45 to 3.82."""
+    profile = a_profile(shares=(5.0, depthwise_pct, 90.0 - depthwise_pct, 3.0, 2.0))
+    found = layers.conclude(measured("ort"), facts_of(profile)).findings[2]
+    assert found.verdict is verdict
+    assert "within a factor of 1.25" in found.limits
+    assert "next to nothing" not in found.claim
+
+
+def test_the_other_studys_figure_for_the_same_layers_is_named_with_the_reasons():
+    found = layers.conclude(measured("ort"), facts_of(a_profile())).findings[2]
+    assert "v1_layers.csv" in found.limits
+    assert "stay in the cache" in found.limits
+    assert "adds a fixed time to each node" in found.limits
+
+
+def with_nodes(profile, *shares, kind="Relu"):
+    """The same with a node for each share, and the 1x1 layer shorter by as much."""
+    more = [
+        NodeTimes(name=f"x{place}", type=kind, ns=tuple(1e4 * share * (1 + 0.001 * n) for n in range(3)))
+        for place, share in enumerate(shares)
+    ]
+    shorter = [
+        replace(node, ns=tuple(ns * (1 - sum(shares) / 70) for ns in node.ns)) if node.name == "c" else node
+        for node in profile.nodes
+    ]
+    return replace(profile, nodes=(*shorter, *more))
+
+
+def test_layout_and_all_else_that_multiplies_nothing_are_judged_together():
+    """8 per cent of one and 7 of the other are 15: neither is beyond 10 by itself."""
+    profile = with_nodes(a_profile(shares=(5.0, 14.0, 70.0, 3.0, 8.0)), 7.0)
+    found = layers.conclude(measured("ort"), facts_of(profile)).findings[3]
+    assert found.verdict is Holds.NO
+    assert [figure.estimate.value for figure in found.figures] == pytest.approx([15])
+    assert f"more than 10 % in {V1} in ort" in found.measured
+    assert found.source.key == "mnbench"
+
+
+def test_a_verdict_that_the_profilers_own_work_could_change_is_left_open():
+    """Nodes of 100 in an inference of 96: 4 too many over 6 nodes, so 12 per cent in two nodes are (12 - 1.33) / 96 = 11.1.
+
+    And 10.5 per cent are 9.5.
+    """
+    clearly = with_nodes(a_profile(shares=(5.0, 16.0, 70.0, 3.0, 6.0), plain=0.96), 6.0)
+    barely = with_nodes(a_profile(shares=(5.0, 16.0, 70.0, 3.0, 6.0), plain=0.96), 4.5)
+    without = replace(barely, plain_ns=barely.whole_ns)
+    for profile, verdict in ((clearly, Holds.NO), (barely, Holds.UNDECIDED), (without, Holds.NO)):
+        found = layers.conclude(measured("ort"), facts_of(profile)).findings[3]
+        assert found.verdict is verdict
+        assert ("profiler's own work" in found.limits) is (profile.plain_ns != profile.whole_ns)
+
+
+def test_where_the_profilers_work_cannot_be_spread_both_ends_must_agree():
+    """A node of 0.1 cannot hold 4 / 7 of the work: the nodes that multiply nothing take from (12.1 - 4) / 96 = 8.4 to 12.6."""
+    profile = with_nodes(a_profile(shares=(5.0, 16.0, 70.0, 3.0, 6.0), plain=0.96), 6.0, 0.1)
+    found = layers.conclude(measured("ort"), facts_of(profile))
+    assert found.findings[3].verdict is Holds.UNDECIDED
+    assert "it cannot be the same in each node" in found.findings[3].limits
+    assert found.findings[2].verdict is Holds.NO  # depthwise: 12.5 per cent at least
+
+
+def test_a_planned_case_without_a_profile_leaves_the_verdict_open_and_is_named():
+    found = layers.conclude(measured("ort", "openvino"), facts_of(a_profile())).findings
+    _, _, depthwise, rest, sums = found
+    assert (rest.verdict, sums.verdict) == (Holds.UNDECIDED, Holds.UNDECIDED)
+    assert all(f"Not profiled: {V1} in openvino" in finding.limits for finding in (depthwise, rest, sums))
+    assert "1 of 2 cases" in sums.measured
+
+
+def test_several_cases_are_judged_by_intervals_that_hold_together():
+    """Shares of 92.4365, 93 and 93.5635 per cent: 93 ± 1.40 with t(0.975, 2) = 4.303, below 94.5.
+
+    Of two cases, ± 2.02 with t(0.9875, 2) = 6.205: no longer. The other runtime's 97 per cent are above in both.
+    """
+    profile = a_profile(shares=(1.0, 2.0, 93.0, 2.0, 2.0))
+    ns = {"b": (25635.0, 20000.0, 14365.0), "c": (924365.0, 930000.0, 935635.0)}
+    level = [replace(node, ns=ns.get(node.name, (node.ns[0],) * 3)) for node in profile.nodes]
+    spread = replace(profile, nodes=tuple(level), whole_ns=(1e6,) * 3, plain_ns=(1e6,) * 3)
+    assert layers.conclude(measured("ort"), facts_of(spread)).findings[1].verdict is Holds.NO
+    other = a_profile("openvino", shares=(1.0, 1.0, 97.0, 0.5, 0.5))
+    both = layers.conclude(measured("ort", "openvino"), facts_of(spread, other)).findings[1]
+    assert both.verdict is Holds.UNDECIDED
+    assert "they hold in all 2 judged cases together" in both.limits
+
+
+def test_sums_of_several_cases_are_judged_by_intervals_that_hold_together():
+    """Sums 1.05 · e^±0.0156 times the plain inference: up to 1.05 · e^(4.303 · 0.009) = 1.092; of two cases, up to 1.110."""
+    profile = a_profile()
+    level = tuple(replace(node, ns=(node.ns[0],) * 3) for node in profile.nodes)
+    plain = tuple(1e6 / (1.05 * math.exp(by)) for by in (-0.0156, 0.0, 0.0156))
+    spread = replace(profile, nodes=level, whole_ns=(1e6,) * 3, plain_ns=plain)
+    assert layers.conclude(measured("ort"), facts_of(spread)).findings[-1].verdict is Holds.YES
+    both = layers.conclude(measured("ort", "openvino"), facts_of(spread, a_profile("openvino"))).findings[-1]
+    assert both.verdict is Holds.UNDECIDED
+    assert f"{V1} in ort (1.05 [1.01, 1.09], not decided)" in both.measured
+
+
+def test_what_a_profile_cuts_off_is_told_as_a_part_of_the_inference():
+    """5 nodes lose 8 µs each of 1 ms."""
+    found = layers.conclude(measured("ort"), facts_of(a_profile(cut_ns=8000.0))).findings[2]
+    assert f"drops about 4 % of the inference of {V1} in ort" in found.limits
+
+
 def test_parts_that_do_not_add_up_are_told_with_the_reason():
     """The nodes hold 80 per cent of a profiled inference that profiling makes no longer; cutting times explains 4 points."""
     profile = a_profile(shares=(5.0, 10.0, 60.0, 3.0, 2.0), cut_ns=8000.0)
@@ -109,7 +216,7 @@ def test_parts_that_do_not_add_up_are_told_with_the_reason():
 def test_the_work_of_the_profiler_inside_nodes_is_told_beside_the_share():
     """The nodes take 100 in an inference of 95: 1 too many in each of 5. Depthwise: (20 - 1) of 95; 1x1: (70 - 1)."""
     found = layers.conclude(measured("ort"), facts_of(a_profile(plain=0.95)))
-    assert f"{V1} in ort by 5 % of their sum (the share is 20.0 % if each node has as much" in found.findings[2].limits
+    assert f"it is 5 % in {V1} in ort (the share is 20.0 % if each node has as much" in found.findings[2].limits
     row = next(row for row in found.tables[0].rows if row.kind == "pointwise")
     assert row.time_less_profiling_pct == pytest.approx(100 * (70 - 1) / 95)
     clean = layers.conclude(measured("ort"), facts_of(a_profile()))
@@ -153,6 +260,7 @@ def test_other_networks_than_mobilenet_v1_are_judged_without_its_table():
     profile = replace(a_profile(), model="mobilenet_v2_1.0_224")
     found = layers.conclude(run, facts_of(profile)).findings
     assert len(found) == 3
+    assert "v1_layers.csv" not in found[0].limits
     assert "mobilenet_v2_1.0_224" in found[0].measured
 
 
