@@ -245,6 +245,11 @@ class Plan:
     study: str = ""
     """The study this plan belongs to; empty for `mnbench compare`."""
 
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with an interrupted run of this plan; the run follows it."""
+        return f"mnbench {'study' if self.study else 'compare'} --resume"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:

@@ -286,4 +286,5 @@ STUDY = Study(
     plan=plan,
     conclude=conclude,
     facts=facts,
+    takes_models=True,
 )

@@ -136,4 +136,5 @@ STUDY = Study(
     question="What is the most this machine can do, and how near does each runtime bring each network to it?",
     plan=plan,
     conclude=conclude,
+    takes_models=True,
 )
