@@ -174,6 +174,9 @@ def _carry_out_study(name: str | None, options: argparse.Namespace) -> int:
             return INTERRUPTED + interrupted.signal
     _print_findings(directory, options)
     run = store.load(directory)
+    for caveat in run.caveats:
+        if caveat.code == studies.SKIPPED:
+            _complain(caveat.observed, DONE)
     return FAILED if run.failures or run.unmeasured() else DONE
 
 

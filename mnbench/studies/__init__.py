@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import compare, store
+from mnbench import backends, compare, store
 from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
@@ -26,6 +26,8 @@ from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOption
 
 FACTS_FILE = "facts.json"
 FINDINGS_FILE = "findings.json"
+SKIPPED = "cell-skipped"
+"""The code of a caveat that names a cell which a plan left out, and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,9 @@ def get(name: str) -> Study:
 
 
 def check(chosen: Sequence[str], options: StudyOptions) -> None:
-    """Raise UnknownNameError for a study that does not exist, UsageError for options that one of `chosen` would ignore."""
+    """Raise UnknownNameError for a study or backend that does not exist, UsageError for options that one would ignore."""
+    for backend in options.backends:
+        backends.get(backend)
     ignoring = [name for name in chosen if not get(name).takes_models]
     if options.models and ignoring:
         takers = " and ".join(name for name in names() if get(name).takes_models)
@@ -139,7 +143,7 @@ def _facts(directory: Path) -> Facts:
 
 def _caveats(options: StudyOptions) -> list[Caveat]:
     return [
-        Caveat(code="cell-skipped", subject="plan", observed=reason, severity=Severity.NOTE,
+        Caveat(code=SKIPPED, subject="plan", observed=reason, severity=Severity.NOTE,
                advice="The other cells are measured; use a machine with more memory for this one.")
         for reason in options.skipped
     ]  # fmt: skip
