@@ -208,7 +208,8 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     """
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
-        raise UsageError(f"{directory} is a run of the study {old.plan.study}; go on with it by: {old.plan.resume_command} {directory}")
+        advice = f"go on with it by: {old.plan.resume_command} {directory}"
+        raise UsageError(f"{directory} is a run of the study {old.plan.study}; {advice}")
     if old.finished:
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
     host = environment.capture()

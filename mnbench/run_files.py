@@ -91,7 +91,8 @@ def _require_whole(directory: Path, run: Run, stored: int | None, read: _Read) -
     else:
         return
     raise UnreadableRunError(
-        f"{directory} is incomplete: {RUN_FILE} says that the run was finished, but {ROUNDS_FILE} and {SAMPLES_FILE} hold {found}. "
+        f"{directory} is incomplete: {RUN_FILE} says that the run was finished, "
+        f"but {ROUNDS_FILE} and {SAMPLES_FILE} hold {found}. "
         "Nothing was written; fetch the directory again if it is a copy, else measure again."
     )
 

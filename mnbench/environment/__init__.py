@@ -1,7 +1,7 @@
 """What host this is, as far as it decides a figure, and what about it spoils measuring.
 
 `host` captures the record, `state` reads what changes from minute to minute, `budget` says which CPUs may be used, `findings`
-judges a record, `changes` tells two records apart. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
+judges a record, `changes` tells two apart. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
 """
 
 from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus

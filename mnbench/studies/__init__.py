@@ -108,7 +108,10 @@ def study_of(measured: Run) -> Study:
 
 
 def publish(directory: Path) -> StoredFindings:
-    """Derive every file of a study again from its run directory. Raises UnreadableRunError or, when one cannot be written, StoreError."""
+    """Derive every file of a study again from its run directory.
+
+    Raises UnreadableRunError, StoreError when a file cannot be written.
+    """
     from mnbench import stats
     from mnbench.report import canvas, write_all
     from mnbench.report.files import write_atomically as write

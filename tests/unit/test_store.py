@@ -76,7 +76,7 @@ DAMAGES = (cut_rounds, cut_samples, cut_a_line, cut_both_alike, remove_both)
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_finished_run_whose_tables_lack_a_round_is_refused(tmp_path, damage):
     damage(*whole(tmp_path))
-    with pytest.raises(UnreadableRunError, match="is incomplete: run.json says that the run was finished"):
+    with pytest.raises(UnreadableRunError, match=r"is incomplete: run\.json says that the run was finished"):
         store.load(tmp_path)
 
 

@@ -1,4 +1,7 @@
-"""Loaded by every Python process of a test that puts this folder on PYTHONPATH: watches sockets, stops an export, or lacks memory."""
+"""Loaded by every Python process of a test that puts this folder on PYTHONPATH.
+
+It watches sockets, stops an export, or lets memory seem short.
+"""
 
 import os
 import signal
