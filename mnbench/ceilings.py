@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from mnbench import store
-from mnbench.diff import host_changes
+from mnbench.environment import host_differences
 from mnbench.errors import StoreError
 from mnbench.records import Caveat, Ceilings, Environment, Severity
 from mnbench.stats.roofline import ceilings_of
@@ -40,7 +40,7 @@ def newest(host: Environment, out: Path) -> Ceilings | None:
             head = msgspec.json.decode(path.read_bytes(), type=_Head)
         except (OSError, ValueError):  # msgspec's errors are ValueErrors
             continue
-        if head.plan.study == STUDY and not any(host_changes(head.environment, host)):
+        if head.plan.study == STUDY and not any(host_differences(head.environment, host)):
             found.append((head.started_utc, path.parent))
     for _, directory in sorted(found, reverse=True):
         try:

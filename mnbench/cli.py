@@ -1,7 +1,7 @@
 """The command line: arguments in, exit codes out. Everything else is imported when its command runs, so that --help is quick.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 something failed (a case,
-the disk, a run that cannot be read), 2 the request cannot be met, 128 + the signal's number for an interrupted run.
+the disk), 2 the request cannot be met or a run that was named cannot be read, 128 + the signal's number for an interrupted run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mnbench.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
 
 if TYPE_CHECKING:
-    from mnbench.compare import Request
     from mnbench.records import Run
     from mnbench.selftest import SelfTest
-    from mnbench.study_records import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
+INTERRUPTED = 128
+"""Plus the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MnbenchError as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt as interrupt:
-        return _complain("interrupted.", 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+        return _complain("interrupted.", INTERRUPTED + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 
 
 def _drop_output() -> None:
@@ -63,22 +63,23 @@ def _drop_output() -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from mnbench import compare, store
+    from mnbench import compare, requests, store
     from mnbench.report.progress import listener
 
+    if options.resume is not None:
+        requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     directory = None
     with listener(quiet=options.quiet) as progress:
         try:
             if options.resume is not None:
-                _refuse_changes(options)
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
             else:
-                directory = compare.run(_request(options), progress)
+                directory = compare.run(requests.compare_request(options), progress)
         except compare.Interrupted as interrupted:
             progress.close()
             _publish(interrupted.directory, options)
             _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
-            return 128 + interrupted.signal
+            return INTERRUPTED + interrupted.signal
     run = _publish(directory, options)
     unmeasured = [case.id for case in run.unmeasured() if case not in {failure.case for failure in run.failures}]
     if unmeasured:
@@ -101,7 +102,7 @@ def _selftest(options: argparse.Namespace) -> int:
         try:
             directory = selftest.run(request, progress, quick=options.quick, budget_s=options.budget)
         except compare.Interrupted as interrupted:
-            return _complain(interrupted, 128 + interrupted.signal)
+            return _complain(interrupted, INTERRUPTED + interrupted.signal)
     run = store.load(directory)
     judged = selftest.judge(run)
     _print_selftest(judged, directory, options)
@@ -123,7 +124,7 @@ def _print_selftest(judged: SelfTest, directory: Path, options: argparse.Namespa
 
 
 def _study(options: argparse.Namespace) -> int:
-    from mnbench import studies
+    from mnbench import requests, studies
 
     if options.list:
         print("\n".join(f"{name:20} {studies.get(name).question}" for name in studies.names()))
@@ -132,21 +133,35 @@ def _study(options: argparse.Namespace) -> int:
         raise UsageError(f"--resume goes on with the study it belongs to; leave out {' '.join(options.names)}.")
     if options.resume is None and not options.names:
         raise UsageError(f"name a study, or all: {', '.join(studies.names())}. See: mnbench study --list")
-    names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
-    for name in names:
-        studies.get(name)  # a misspelt name is told before the first of them takes its minutes
     if options.resume is not None:
+        requests.refuse_changes(options, parser(COMMANDS).parse_args(["study"]))
         return _one_study(None, options)
-    return max(_one_study(name, options) for name in names)
+    names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
+    studies.check(names, requests.study_options(options))  # before the first of them takes its minutes
+    worst = DONE
+    for name in names:
+        worst = max(worst, _one_study(name, options))
+        if worst >= INTERRUPTED:
+            break
+    return worst
 
 
 def _one_study(name: str | None, options: argparse.Namespace) -> int:
-    """Run a study, or resume the one of --resume, and print its findings."""
-    from mnbench import compare, store, studies
+    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow."""
+    try:
+        return _carry_out_study(name, options)
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except MnbenchError as error:
+        return _complain(error, FAILED)
+
+
+def _carry_out_study(name: str | None, options: argparse.Namespace) -> int:
+    from mnbench import compare, requests, store, studies
     from mnbench.report.progress import listener
 
     request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
-    wanted = _study_options(options)
+    wanted = requests.study_options(options)
     with listener(quiet=options.quiet) as progress:
         try:
             if name is None:
@@ -156,29 +171,13 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
         except compare.Interrupted as interrupted:
             progress.close()
             _complain(f"{interrupted}; go on with: mnbench study --resume {interrupted.directory}", FAILED)
-            return 128 + interrupted.signal
+            return INTERRUPTED + interrupted.signal
     _print_findings(directory, options)
     run = store.load(directory)
+    for caveat in run.caveats:
+        if caveat.code == studies.SKIPPED:
+            _complain(caveat.observed, DONE)
     return FAILED if run.failures or run.unmeasured() else DONE
-
-
-def _study_options(options: argparse.Namespace) -> StudyOptions:
-    from mnbench.environment import parse_cpus
-    from mnbench.study_records import StudyOptions
-
-    if options.budget is not None and not 1 <= options.budget <= 7 * 86_400:
-        raise UsageError(f"--budget must be between 1 second and a week, not {options.budget:g} s.")
-    if not 0 <= options.seed < 1 << 32:
-        raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {options.seed}.")
-    return StudyOptions(
-        backends=tuple(dict.fromkeys(options.backends)),
-        models=tuple(options.models or ()),
-        quick=options.quick,
-        budget_s=options.budget,
-        cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
-        seed=options.seed,
-        cache=options.cache,
-    )
 
 
 def _print_findings(directory: Path, options: argparse.Namespace) -> None:
@@ -193,14 +192,6 @@ def _print_findings(directory: Path, options: argparse.Namespace) -> None:
 
         findings.render(findings.read_findings(directory), Console())
         print(f"\n{directory}")
-
-
-def _refuse_changes(options: argparse.Namespace) -> None:
-    """Raise UsageError for an option that a resumed run would silently ignore, because its plan is made."""
-    default = vars(parser(COMMANDS).parse_args(["compare"]))
-    for name, value in vars(options).items():
-        if name not in ("resume", "cache", "out", "json", "quiet") and value != default[name]:
-            raise UsageError(f"--{name} cannot be changed by --resume: a run goes on under its own plan.")
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -287,30 +278,6 @@ def _publish(directory: Path, options: argparse.Namespace) -> Run:
         render(run, analysis, Console())
         print(f"\n{directory}")
     return run
-
-
-def _request(options: argparse.Namespace) -> Request:
-    from mnbench.compare import Request
-    from mnbench.environment import parse_cpus
-
-    return Request(
-        models=tuple(options.models or ()),
-        suite=options.suite,
-        backends=tuple(options.backends),
-        precisions=tuple(options.precision),
-        batch=options.batch,
-        threads=options.threads,
-        cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
-        launches=options.launches,
-        budget_s=options.budget,
-        target_ci_pct=options.target_ci,
-        seed=options.seed,
-        baseline=options.baseline,
-        timeout_s=options.timeout,
-        regimes=tuple(options.regimes),
-        out=options.out,
-        cache=options.cache,
-    )
 
 
 def _complain(message: object, code: int) -> int:

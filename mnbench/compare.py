@@ -15,7 +15,7 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
-from mnbench.records import REGIMES, Artifact, Case, Caveat, Environment, ExportSpec, Format, Plan, Run
+from mnbench.records import REGIMES, Artifact, Case, Caveat, ExportSpec, Format, Plan, Run
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -200,17 +200,23 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
 
 
 @terminated_as_interrupt()
-def resume(directory: Path, cache: Path, listener: Listener) -> Path:
-    """Go on with an interrupted run under its own plan; return its directory.
+def resume(directory: Path, cache: Path, listener: Listener, study: str = "") -> Path:
+    """Go on with an interrupted run of `study` (empty: of none) under its own plan; return its directory.
 
-    Raises StoreError for a run that cannot be read, UsageError for one that is complete or was measured elsewhere.
+    Raises UnreadableRunError for a run that cannot be read, UsageError for one of something else, one that is complete, or
+    one that was measured elsewhere.
     """
     old = store.load(directory)
+    if old.plan.study != study:  # its findings would be those of before
+        advice = f"go on with it by: {old.plan.resume_command} {directory}"
+        raise UsageError(f"{directory} is a run of the study {old.plan.study}; {advice}")
     if old.finished:
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
     host = environment.capture()
-    if changed := _changes(old.environment, host):
-        raise UsageError(f"{directory} was measured elsewhere ({changed}); figures of two hosts are never mixed.")
+    changed = (*environment.host_differences(old.environment, host), *environment.setting_differences(old.environment, host))
+    if changed:
+        names = ", ".join(f"{name} differs" for name, _, _ in changed)
+        raise UsageError(f"{directory} was measured elsewhere ({names}); figures of two hosts are never mixed.")
     artifacts = export(old.plan, cache, listener)
     environment.choose_cpus(len(old.plan.cpus), old.plan.cpus)
     known = {artifact.path: artifact.sha256 for artifact in old.artifacts}
@@ -293,12 +299,3 @@ def _baseline(request: Request, models: Sequence[str]) -> str:
     if name not in models:
         raise UsageError(f"the baseline {name!r} is not among the models to measure: {', '.join(models)}.")
     return name
-
-
-def _changes(before: Environment, now: Environment) -> str:
-    """Name what differs between two hosts in a way that moves figures; empty when nothing does."""
-    names = (
-        "cpu_model", "isa", "logical_cpus", "kernel", "packages", "variables", "governor", "turbo", "cgroup_quota_cpus",
-        "transparent_hugepages",
-    )  # fmt: skip
-    return ", ".join(f"{name} differs" for name in names if getattr(before, name) != getattr(now, name))

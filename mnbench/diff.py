@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnbench import store
-from mnbench.errors import StoreError, UsageError
-from mnbench.records import Environment, Run
+from mnbench import environment, store
+from mnbench.errors import UsageError
+from mnbench.records import Run
 from mnbench.stats.between_runs import Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
 
-HOST_FACTS = ("cpu_model", "isa", "logical_cpus", "physical_cores", "virtualisation")
-"""Hardware, as the system sees it. Software (kernel, packages, settings) is what one may want to compare: it is only told."""
-SETTINGS = ("kernel", "python", "governor", "turbo", "cpu_budget", "cgroup_quota_cpus", "transparent_hugepages")
 PLAN_SETTINGS = (
     "study",
     "sweep",
@@ -33,46 +30,32 @@ PLAN_SETTINGS = (
 def compare(old: Path, new: Path, *, fail_if_slower_pct: float | None = None, allow_different_hosts: bool = False) -> RunDiff:
     """Return what the run directory `new` says against `old`. Writes nothing.
 
-    Raises UsageError for a run that cannot be read, one run twice, two hosts (unless allowed), no common case, nothing measured
-    in common, or a limit that is no percentage of 0 or more.
+    Raises UnreadableRunError for a run that cannot be read, UsageError for one run twice, two hosts (unless allowed), no common
+    case, nothing measured in common, or a limit that is no percentage of 0 or more.
     """
     if fail_if_slower_pct is not None and not (math.isfinite(fail_if_slower_pct) and fail_if_slower_pct >= 0):
         raise UsageError(f"--fail-if-slower must be a percentage of 0 or more, not {fail_if_slower_pct:g}.")
-    before, after = _load(old), _load(new)
+    before, after = store.load(old), store.load(new)
     if _same_run(before, after):
         raise UsageError(f"OLD and NEW are the same run, {after.id}: compare two runs that were measured separately.")
-    hosts = tuple(host_changes(before.environment, after.environment))
+    hosts = tuple(map(_change, environment.host_differences(before.environment, after.environment)))
     if hosts and not allow_different_hosts:
         told = "; ".join(f"{change.subject} is {change.old!r} in OLD and {change.new!r} in NEW" for change in hosts)
         raise UsageError(f"the runs are of two hosts: {told}. If you mean it, give --allow-different-hosts.")
-    found = diff_runs(before, after, (*hosts, *setting_changes(before, after)), fail_if_slower_pct)
+    found = diff_runs(before, after, (*hosts, *map(_change, setting_changes(before, after))), fail_if_slower_pct)
     if all(entry.not_compared for entry in found.cases):
         raise UsageError(_nothing_in_common(found))
     return found
 
 
-def host_changes(old: Environment, new: Environment) -> Iterator[Change]:
-    """Yield the hardware facts in which two hosts differ. Caches count only when both records have them."""
-    for name in HOST_FACTS:
-        yield from _change(name, getattr(old, name), getattr(new, name))
-    if old.caches and new.caches:
-        caches = ([f"L{cache.level} {cache.kind} {cache.size_bytes >> 10} KiB" for cache in host.caches] for host in (old, new))
-        yield from _change("caches", *caches)
-
-
-def setting_changes(old: Run, new: Run) -> Iterator[Change]:
+def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
     """Yield what else differs: software, settings, plan and artefacts."""
-    for name in SETTINGS:
-        yield from _change(name, getattr(old.environment, name), getattr(new.environment, name))
-    for kind in ("packages", "variables"):
-        was, now = getattr(old.environment, kind), getattr(new.environment, kind)
-        for name in sorted({*was, *now}):
-            yield from _change(name, was.get(name), now.get(name))
+    yield from environment.setting_differences(old.environment, new.environment)
     for name in PLAN_SETTINGS:
-        yield from _change(name, getattr(old.plan, name), getattr(new.plan, name))
+        yield from environment.different(name, getattr(old.plan, name), getattr(new.plan, name))
     was, now = _digests(old), _digests(new)
     for subject in sorted(was.keys() & now.keys()):
-        yield from _change(subject, was[subject], now[subject])
+        yield from environment.different(subject, was[subject], now[subject])
 
 
 def _digests(run: Run) -> dict[str, str]:
@@ -82,23 +65,15 @@ def _digests(run: Run) -> dict[str, str]:
     }
 
 
-def _change(subject: str, old: object, new: object) -> Iterator[Change]:
-    if old != new:
-        yield Change(subject=subject, old=_text(old), new=_text(new))
+def _change(difference: environment.Difference) -> Change:
+    subject, old, new = difference
+    return Change(subject=subject, old=_text(old), new=_text(new))
 
 
 def _text(value: object) -> str:
     if value is None or value == "":
         return "not set"
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _load(directory: Path) -> Run:
-    """Read a run; one that cannot be read is a request that cannot be met, so that a gate never passes nor says "slower"."""
-    try:
-        return store.load(directory)
-    except StoreError as error:
-        raise UsageError(str(error)) from error
 
 
 def _same_run(old: Run, new: Run) -> bool:

@@ -36,6 +36,10 @@ class StoreError(MnbenchError):
     """A run directory that cannot be read or written."""
 
 
+class UnreadableRunError(StoreError, UsageError):
+    """A run directory that was given and is empty, damaged, incomplete or of another schema version."""
+
+
 class ExportError(MnbenchError):
     """An artefact that could not be made, or whose outputs are not torch's."""
 

@@ -247,6 +247,11 @@ class Plan:
     full_cases: int | None = None
     """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
 
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with an interrupted run of this plan; the run follows it."""
+        return f"mnbench {'study' if self.study else 'compare'} --resume"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:

@@ -6,43 +6,37 @@
     samples.csv.gz   one line an inference; one gzip member a round, so a round is appended without touching the others
 
 A kill at any moment leaves at most one incomplete round at the end of the two tables; readers leave it out and a resumed run
-cuts it off. run.json is replaced atomically.
+cuts it off. run.json is replaced atomically, and says of a finished run how many rounds it ended with (`rounds`). Reading is
+in `run_files`.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import os
 import re
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
-from mnbench.records import SCHEMA_VERSION, Case, Caveat, LaunchFailure, Memory, Round, Run, Samples
+from mnbench.records import Case, LaunchFailure, Memory, Round, Run, Samples
+from mnbench.run_files import LAUNCHES_FILE as LAUNCHES_FILE
+from mnbench.run_files import ROUND_COLUMNS, ROUND_FIELDS
+from mnbench.run_files import ROUNDS_FILE as ROUNDS_FILE
+from mnbench.run_files import RUN_FILE as RUN_FILE
+from mnbench.run_files import SAMPLE_COLUMNS as SAMPLE_COLUMNS
+from mnbench.run_files import SAMPLES_FILE as SAMPLES_FILE
+from mnbench.run_files import load as load
 
-RUN_FILE = "run.json"
-ROUNDS_FILE = "rounds.csv"
-SAMPLES_FILE = "samples.csv.gz"
-LAUNCHES_FILE = "launches.jsonl"
 LOGS_FOLDER = "logs"
 NEEDED_BYTES = 32 << 20
 """Free space asked for before measuring: about ten times what the table's run takes, plots included."""
-
-SAMPLE_COLUMNS = ("case_id", "launch", "round", "phase", "index", "latency_ns")
-_UNREADABLE = (ValueError, TypeError, KeyError, csv.Error)
-"""What the parsers raise on damaged bytes; msgspec's errors and those of broken characters are ValueErrors."""
-_ARRAYS = ("settle_ns", "latencies_ns")
-_ROUND_FIELDS = tuple(field.name for field in fields(Round) if field.name not in _ARRAYS)
-ROUND_COLUMNS = ("case_id", "launch", *_ROUND_FIELDS, "settle_samples", "samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +57,16 @@ class RunWriter:
     def __init__(self, directory: Path, run: Run) -> None:
         self.directory = directory
         self._run = run
+        self._rounds = sum(len(s.rounds) for s in run.samples)
         self._launches = {(s.case.id, s.launch): replace(s, rounds=()) for s in run.samples}
-        with _explained(directory):
+        with _explained(directory, run):
             (directory / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
             _truncate_to_complete(directory)
             if not (directory / ROUNDS_FILE).exists():
                 tables.append(directory / ROUNDS_FILE, tables.line(ROUND_COLUMNS))
                 tables.append(directory / SAMPLES_FILE, gzip.compress(tables.line(SAMPLE_COLUMNS)))
         self._write_run()
-        with _explained(directory):
+        with _explained(directory, run):
             (directory / LAUNCHES_FILE).unlink(missing_ok=True)  # run.json has them now
 
     @property
@@ -80,15 +75,16 @@ class RunWriter:
 
     def launch(self, samples: Samples) -> None:
         self._launches[(samples.case.id, samples.launch)] = samples
-        with _explained(self.directory):
+        with _explained(self.directory, self._run):
             tables.append(self.directory / LAUNCHES_FILE, msgspec.json.encode(samples) + b"\n")
 
     def round(self, case: Case, launch: int, measured: Round) -> None:
         samples = b"".join(tables.line(row) for row in _sample_rows(case, launch, measured))
         line = tables.line(_round_row(case, launch, measured))
-        with _explained(self.directory):
+        with _explained(self.directory, self._run):
             tables.append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
             tables.append(self.directory / ROUNDS_FILE, line)
+        self._rounds += 1
 
     def memory(self, memory: Memory) -> None:
         self._run = replace(self._run, memory=(*self._run.memory, memory))
@@ -104,16 +100,20 @@ class RunWriter:
     def finish(self, *, finished: bool) -> None:
         """Write run.json for the last time; `finished` is false for a run that was interrupted."""
         self._run = replace(self._run, finished=finished)
-        self._write_run()
-        with _explained(self.directory):
+        self._write_run(rounds=self._rounds if finished else None)
+        with _explained(self.directory, self._run):
             (self.directory / LAUNCHES_FILE).unlink(missing_ok=True)
         if self.logs.is_dir() and not any(self.logs.iterdir()):
             self.logs.rmdir()
 
-    def _write_run(self) -> None:
+    def _write_run(self, rounds: int | None = None) -> None:
         run = replace(self._run, samples=tuple(self._launches.values()))
-        with _explained(self.directory):
-            files.write_atomically(self.directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+        document = msgspec.to_builtins(run)
+        if rounds is not None:
+            document["rounds"] = rounds  # by which a reader tells that the tables are whole
+        with _explained(self.directory, run):
+            data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+            files.write_atomically(self.directory / RUN_FILE, data)
 
 
 def create_directory(out: Path, started_utc: str) -> Path:
@@ -142,7 +142,7 @@ def create_directory(out: Path, started_utc: str) -> Path:
 
 
 def resolve(run: str, out: Path) -> Path:
-    """Return the directory of a run given by path or by name below `out`. Raises UnknownNameError or StoreError."""
+    """Return the directory of a run given by path or by name below `out`. Raises UnknownNameError or UsageError."""
     for candidate in (Path(run), out / run, out / "reference" / run):
         if candidate.is_dir():
             return candidate
@@ -173,99 +173,6 @@ def describe(directory: Path) -> RunSummary:
     )
 
 
-def load(directory: Path) -> Run:
-    """Read a run directory. Raises StoreError for one that is missing, damaged, or of another schema version."""
-    try:
-        data = (directory / RUN_FILE).read_bytes()
-    except OSError as error:
-        raise StoreError(f"{directory} is not a run directory: {RUN_FILE}: {error.strerror}.") from error
-    run = _decode(data, directory)
-    rounds, lost = _read_rounds(directory)
-    launches = {(s.case.id, s.launch): s for s in (*run.samples, *_read_launches(directory))}
-    return replace(
-        run,
-        samples=tuple(replace(s, rounds=tuple(rounds.get(key, ()))) for key, s in launches.items()),
-        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(lost)))),
-    )
-
-
-def _caveats(lost: int) -> Iterator[Caveat]:
-    """Say when more than the one round is missing that a kill can cut off."""
-    if lost > 1:
-        yield Caveat(
-            code="samples-lost",
-            subject=SAMPLES_FILE,
-            observed=f"the samples of {lost} rounds named in {ROUNDS_FILE} are missing; these rounds are left out",
-            advice=f"Fetch {SAMPLES_FILE} again if it is a copy; else measure again.",
-        )
-
-
-def _decode(data: bytes, directory: Path) -> Run:
-    class Version(msgspec.Struct):
-        schema_version: int
-
-    path = directory / RUN_FILE
-    try:
-        version = msgspec.json.decode(data, type=Version).schema_version
-    except _UNREADABLE as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} has schema version {version}; this mnbench reads version {SCHEMA_VERSION}. "
-            f"Use the mnbench that wrote it, or measure again."
-        )
-    try:
-        return msgspec.json.decode(data, type=Run)
-    except _UNREADABLE as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
-
-
-def _read_launches(directory: Path) -> list[Samples]:
-    """Return the launches of a run that lasts or was killed; of its last line only what is complete."""
-    path = directory / LAUNCHES_FILE
-    data = path.read_bytes() if path.is_file() else b""
-    try:
-        return [msgspec.json.decode(line, type=Samples) for line in data[: data.rfind(b"\n") + 1].splitlines()]
-    except _UNREADABLE as error:
-        raise StoreError(f"{path} is damaged: {error}.") from error
-
-
-def _read_rounds(directory: Path) -> tuple[dict[tuple[str, int], list[Round]], int]:
-    """Join rounds.csv and samples.csv.gz; return the rounds, and how many were left out for want of all their samples."""
-    lost = 0
-    latencies = _read_samples(directory)
-    rounds: dict[tuple[str, int], list[Round]] = defaultdict(list)
-    try:
-        for row in tables.complete_rows(directory / ROUNDS_FILE):
-            key = (row["case_id"], int(row["launch"]), int(row["order"]))
-            settle, measured = latencies[(*key, "settle")], latencies[(*key, row.get("regime", "steady"))]
-            if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
-                lost += 1
-                continue
-            rounds[key[:2]].append(_round_of(row, settle, measured))
-    except _UNREADABLE as error:
-        raise StoreError(f"{directory / ROUNDS_FILE} is damaged: {error}.") from error
-    return rounds, lost
-
-
-def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Round:
-    # A column that an earlier version did not write has a default in the record; without one, this raises.
-    values: dict[str, object] = {name: row[name] if row[name] != "" else None for name in _ROUND_FIELDS if name in row}
-    values["disturbances"] = [name for name in row["disturbances"].split(";") if name]
-    return msgspec.convert({**values, "settle_ns": settle, "latencies_ns": measured}, type=Round, strict=False)
-
-
-def _read_samples(directory: Path) -> dict[tuple[str, int, int, str], list[int]]:
-    data = b"".join(member for member, _ in tables.complete_members(directory / SAMPLES_FILE))
-    found: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
-    try:
-        for row in csv.DictReader(io.StringIO(data.decode())):
-            found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])].append(int(row["latency_ns"]))
-    except _UNREADABLE as error:
-        raise StoreError(f"{directory / SAMPLES_FILE} is damaged: {error}.") from error
-    return found
-
-
 def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[object, ...]]:
     for phase, latencies in (("settle", measured.settle_ns), (measured.regime, measured.latencies_ns)):
         for index, latency_ns in enumerate(latencies):
@@ -273,29 +180,44 @@ def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[obj
 
 
 def _round_row(case: Case, launch: int, measured: Round) -> list[object]:
-    values: list[object] = [getattr(measured, name) for name in _ROUND_FIELDS]
-    values[_ROUND_FIELDS.index("disturbances")] = ";".join(measured.disturbances)
-    values[_ROUND_FIELDS.index("settled")] = str(measured.settled).lower()
+    values: list[object] = [getattr(measured, name) for name in ROUND_FIELDS]
+    values[ROUND_FIELDS.index("disturbances")] = ";".join(measured.disturbances)
+    values[ROUND_FIELDS.index("settled")] = str(measured.settled).lower()
     return [case.id, launch, *values, len(measured.settle_ns), len(measured.latencies_ns)]
 
 
 def _truncate_to_complete(directory: Path) -> None:
-    """Cut off what a killed run left incomplete, so that appending cannot corrupt the tables."""
+    """Cut off what a killed run left incomplete at the end of its tables, so that appending cannot corrupt them.
+
+    A round that only one of them has goes too: its launch and order may be given again, and then it would be two at once.
+    """
     samples, rounds = directory / SAMPLES_FILE, directory / ROUNDS_FILE
-    if samples.is_file():
-        os.truncate(samples, max((end for _, end in tables.complete_members(samples)), default=0))
-    if rounds.is_file():
-        os.truncate(rounds, rounds.read_bytes().rfind(b"\n") + 1)
+    lines = list(tables.complete_lines(rounds))
+    order = lines[0][0].decode().rstrip().split(",").index("order") if lines else 0
+    by_table = {
+        samples: [(_round_key(member, 2), end) for member, end in tables.complete_members(samples)],
+        rounds: [(_round_key(line, order), end) for line, end in lines],
+    }
+    in_both = set.intersection(*({key for key, _ in entries} for entries in by_table.values()))
+    for path, entries in by_table.items():
+        if path.is_file():
+            os.truncate(path, max((end for key, end in entries if key in in_both), default=0))
+
+
+def _round_key(text: bytes, order: int) -> tuple[str, ...]:
+    """Return (case, launch, order of the round) of the first line of `text`; the headers of both tables give the same."""
+    columns = text.partition(b"\n")[0].decode().split(",")
+    return ("header",) if columns[0] == "case_id" else (*columns[:2], columns[order])
 
 
 @contextmanager
-def _explained(directory: Path) -> Iterator[None]:
+def _explained(directory: Path, run: Run) -> Iterator[None]:
     """Turn the system's refusal to write into a sentence."""
     try:
         yield
     except OSError as error:
         kept = (directory / RUN_FILE).exists()
-        advice = f"The rounds written so far are kept; make room and go on with mnbench compare --resume {directory}."
+        advice = f"The rounds written so far are kept; make room and go on with: {run.plan.resume_command} {directory}"
         raise StoreError(
             f"{directory} cannot be written: {error.strerror}. {advice if kept else 'Nothing was measured.'}"
         ) from error

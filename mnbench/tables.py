@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mnbench.errors import StoreError
+from mnbench.errors import UnreadableRunError
 
 
 def line(values: Iterable[object]) -> bytes:
@@ -24,6 +24,15 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield each line of a CSV file up to its last line end, with the offset where it ends."""
+    offset = 0
+    for whole in (path.read_bytes() if path.is_file() else b"").splitlines(keepends=True):
+        offset += len(whole)
+        if whole.endswith(b"\n"):
+            yield whole, offset
+
+
 def complete_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file up to its last line end; nothing if the file does not exist.
 
@@ -36,7 +45,7 @@ def complete_rows(path: Path) -> list[dict[str, str]]:
 def complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield each complete gzip member of a file, decompressed, with the offset where it ends.
 
-    Raises StoreError for a member that is not cut off but damaged.
+    Raises UnreadableRunError for a member that is not cut off but damaged.
     """
     data = memoryview(path.read_bytes() if path.is_file() else b"")
     offset = 0
@@ -45,7 +54,7 @@ def complete_members(path: Path) -> Iterator[tuple[bytes, int]]:
         try:
             member = inflater.decompress(data[offset:])
         except zlib.error as error:
-            raise StoreError(f"{path} is damaged at byte {offset}: {error}.") from error
+            raise UnreadableRunError(f"{path} is damaged at byte {offset}: {error}.") from error
         if not inflater.eof:
             return
         offset = len(data) - len(inflater.unused_data)

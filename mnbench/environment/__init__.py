@@ -1,25 +1,30 @@
 """What host this is, as far as it decides a figure, and what about it spoils measuring.
 
 `host` captures the record, `state` reads what changes from minute to minute, `budget` says which CPUs may be used, `findings`
-judges a record. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
+judges a record, `changes` tells two apart. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
 """
 
 from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus
+from mnbench.environment.changes import Difference, different, host_differences, setting_differences
 from mnbench.environment.findings import findings, warnings_of
 from mnbench.environment.host import capture, last_level_cache_bytes, package_version
 from mnbench.environment.state import available_memory_bytes, half_a_second
 
 __all__ = [
+    "Difference",
     "available_memory_bytes",
     "capture",
     "cgroup_cpu_quota",
     "cgroup_folders",
     "choose_cpus",
     "cpu_budget",
+    "different",
     "findings",
     "half_a_second",
+    "host_differences",
     "last_level_cache_bytes",
     "package_version",
     "parse_cpus",
+    "setting_differences",
     "warnings_of",
 ]

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from mnbench import compare, store
-from mnbench.errors import StoreError, UnknownNameError
+from mnbench import backends, compare, store
+from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
 from mnbench.studies._planning import less_than_full, timed_cases
@@ -28,6 +28,8 @@ from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOption
 
 FACTS_FILE = "facts.json"
 FINDINGS_FILE = "findings.json"
+SKIPPED = "cell-skipped"
+"""The code of a caveat that names a cell which a plan left out, and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Study:
     """Findings, tables and plots. Pure; must do with whatever part of the plan was measured."""
     facts: Callable[[Run, StudyOptions], Facts] | None = None
     """Computes what is not timed, after the timing, so that it disturbs nothing. May load torch."""
+    takes_models: bool = False
+    """Whether `plan` times the networks of `options.models`, if there are any."""
 
 
 def names() -> tuple[str, ...]:
@@ -79,6 +83,16 @@ def concluded(study: Study, measured: Run, facts: Facts) -> Conclusion:
     return replace(conclusion, findings=findings)
 
 
+def check(chosen: Sequence[str], options: StudyOptions) -> None:
+    """Raise UnknownNameError for a study or backend that does not exist, UsageError for options that one would ignore."""
+    for backend in options.backends:
+        backends.get(backend)
+    ignoring = [name for name in chosen if not get(name).takes_models]
+    if options.models and ignoring:
+        takers = " and ".join(name for name in names() if get(name).takes_models)
+        raise UsageError(f"--models is for {takers}; {', '.join(ignoring)} would ignore it. Leave it out, or name only those.")
+
+
 def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:
     """Measure, compute, store and conclude; return the run directory. Raises as `compare.execute` does."""
     plan = planned(get(name), options)
@@ -89,8 +103,13 @@ def run(name: str, options: StudyOptions, request: compare.Request, listener: co
 
 def resume(directory: Path, options: StudyOptions, cache: Path, listener: compare.Listener) -> Path:
     """Go on with an interrupted study under its own plan. Raises as `compare.resume` does, UsageError for no study."""
-    study_of(store.load(directory))
-    compare.resume(directory, cache, listener)
+    old = store.load(directory)
+    if not old.plan.study:
+        raise UsageError(f"{directory} is a run of no study; go on with it by: {old.plan.resume_command} {directory}")
+    study = study_of(old)
+    if not old.finished or study.facts is None or (directory / FACTS_FILE).exists():
+        compare.resume(directory, cache, listener, study.name)
+    # Else all is timed, and the end came while the facts were computed.
     finish(directory, options)
     return directory
 
@@ -111,7 +130,10 @@ def study_of(measured: Run) -> Study:
 
 
 def publish(directory: Path) -> StoredFindings:
-    """Derive every file of a study again from its run directory. Raises StoreError when one cannot be read or written."""
+    """Derive every file of a study again from its run directory.
+
+    Raises UnreadableRunError, StoreError when a file cannot be written.
+    """
     from mnbench import stats
     from mnbench.report import canvas, write_all
     from mnbench.report.files import write_atomically as write
@@ -141,12 +163,12 @@ def _facts(directory: Path) -> Facts:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Facts) if path.exists() else {}
     except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
+        raise UnreadableRunError(f"{path} cannot be read: {error}.") from error
 
 
 def _caveats(options: StudyOptions) -> list[Caveat]:
     return [
-        Caveat(code="cell-skipped", subject="plan", observed=reason, severity=Severity.NOTE,
+        Caveat(code=SKIPPED, subject="plan", observed=reason, severity=Severity.NOTE,
                advice="The other cells are measured; use a machine with more memory for this one.")
         for reason in options.skipped
     ]  # fmt: skip

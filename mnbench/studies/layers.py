@@ -287,4 +287,5 @@ STUDY = Study(
     budget_s=BUDGET_S,
     conclude=conclude,
     facts=facts,
+    takes_models=True,
 )

@@ -137,4 +137,5 @@ STUDY = Study(
     plan=plan,
     budget_s=BUDGET_S,
     conclude=conclude,
+    takes_models=True,
 )

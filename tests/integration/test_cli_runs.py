@@ -90,6 +90,18 @@ def _flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
+def _halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _drop_last_line(path: Path) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def _contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
 DAMAGE = {
     "version": (_other_version, "has schema version 99; this mnbench reads version 1"),
     "empty run.json": (lambda d: (d / store.RUN_FILE).write_bytes(b""), "run.json cannot be read"),
@@ -98,27 +110,30 @@ DAMAGE = {
     "no run.json": (lambda d: (d / store.RUN_FILE).unlink(), "is not a run directory: run.json: No such file"),
     "samples": (lambda d: _flip(d / store.SAMPLES_FILE, 300), "samples.csv.gz is damaged at byte"),
     "rounds": (lambda d: _flip(d / store.ROUNDS_FILE, 600), "rounds.csv is damaged"),
+    "half of the samples": (lambda d: _halve(d / store.SAMPLES_FILE), "hold no whole end of samples.csv.gz."),
+    "half of the rounds": (lambda d: _halve(d / store.ROUNDS_FILE), "hold no whole end of rounds.csv."),
+    "the last round": (lambda d: _drop_last_line(d / store.ROUNDS_FILE), "rounds.csv and samples.csv.gz hold"),
+    "no rounds": (lambda d: (d / store.ROUNDS_FILE).unlink(), "hold 0 whole rounds of"),
+    "nothing": (lambda d: [path.unlink() for path in d.iterdir()], "is not a run directory: run.json: No such file"),
 }
 
 
+@pytest.mark.parametrize("command", [("report",), ("compare", "--resume"), ("study", "--resume")], ids=" ".join)
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_run_is_a_sentence_and_exit_code_1(copy, damage, sentence):
+def test_a_damaged_run_is_a_sentence_and_exit_code_2_and_stays_as_it_is(copy, damage, sentence, command):
     damage(copy)
-    done = mnbench("report", copy)
-    assert done.returncode == 1
+    before = _contents(copy)
+    done = mnbench(*command, copy)
+    assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+    assert _contents(copy) == before
 
 
-def test_a_damaged_run_is_not_resumed(copy):
-    before = (copy / store.RUN_FILE).read_bytes()
-    _flip(copy / store.SAMPLES_FILE, 300)
-    done = mnbench("compare", "--resume", copy)
-    assert (done.returncode, "samples.csv.gz is damaged at byte" in done.stderr) == (1, True)
-    assert (copy / store.RUN_FILE).read_bytes() == before
-
-
-def test_samples_that_are_missing_are_a_caveat(copy):
+def test_samples_that_an_interrupted_run_lost_are_a_caveat(copy):
+    document = json.loads((copy / store.RUN_FILE).read_text())
+    del document["rounds"]
+    (copy / store.RUN_FILE).write_text(json.dumps({**document, "finished": False}))
     os.truncate(copy / store.SAMPLES_FILE, 300)
     done = mnbench("report", copy, "--json")
     assert "samples-lost" in {caveat["code"] for caveat in json.loads(done.stdout)["caveats"]}

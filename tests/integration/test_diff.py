@@ -125,7 +125,7 @@ def nothing_measured(directory):
     [
         (empty, "is not a run directory"),
         (truncated, "cannot be read"),
-        (without_samples, "nothing can be compared"),
+        (without_samples, "is incomplete: run.json says that the run was finished"),
         (garbled, "is damaged"),
         (newer, "has schema version 99; this mnbench reads version"),
         (another_network, "the runs have no case in common"),

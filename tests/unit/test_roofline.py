@@ -265,7 +265,7 @@ def test_a_run_of_probes_is_held_against_its_own_ceilings():
 
 
 def test_a_run_stored_before_there_were_ceilings_is_read(tmp_path: Path):
-    store.RunWriter(tmp_path, make_run()[0]).finish(finished=True)
+    store.RunWriter(tmp_path, replace(make_run()[0], samples=())).finish(finished=True)
     path = tmp_path / store.RUN_FILE
     old = json.loads(path.read_text())
     del old["ceilings"]
@@ -274,7 +274,7 @@ def test_a_run_stored_before_there_were_ceilings_is_read(tmp_path: Path):
 
 
 def test_ceilings_are_read_back_as_they_were_stored(tmp_path: Path):
-    run = replace(make_run()[0], ceilings=KNOWN)
+    run = replace(make_run()[0], ceilings=KNOWN, samples=())
     store.RunWriter(tmp_path, run).finish(finished=True)
     assert store.load(tmp_path).ceilings == KNOWN
 

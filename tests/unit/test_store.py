@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mnbench import store
-from mnbench.errors import StoreError, UnknownNameError, UsageError
+from mnbench import store, tables
+from mnbench.errors import StoreError, UnknownNameError, UnreadableRunError, UsageError
 from mnbench.records import LaunchFailure, Memory
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -17,7 +17,7 @@ ROUNDS = (
 
 
 def write(directory, *rounds, **changes):
-    writer = store.RunWriter(directory, a_run(a_plan(CASE), **changes))
+    writer = store.RunWriter(directory, a_run(a_plan(CASE), finished=False, **changes))
     writer.launch(a_launch(CASE, 0))
     for measured in rounds:
         writer.round(CASE, 0, measured)
@@ -40,6 +40,76 @@ def test_a_round_cut_off_by_a_kill_is_left_out_and_the_earlier_ones_stay(tmp_pat
     samples = tmp_path / store.SAMPLES_FILE
     os.truncate(samples, samples.stat().st_size - lost_bytes)
     assert store.load(tmp_path).samples[0].rounds == ROUNDS[:1]
+
+
+def whole(directory):
+    write(directory, *ROUNDS).finish(finished=True)
+    return directory / store.ROUNDS_FILE, directory / store.SAMPLES_FILE
+
+
+def cut_rounds(rounds, _samples):
+    os.truncate(rounds, rounds.stat().st_size - 3)
+
+
+def cut_samples(_rounds, samples):
+    os.truncate(samples, samples.stat().st_size - 3)
+
+
+def cut_a_line(rounds, _samples):
+    rounds.write_bytes(b"".join(rounds.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def cut_both_alike(rounds, samples):
+    cut_a_line(rounds, samples)
+    *_, before_last, _ = [end for _, end in tables.complete_members(samples)]
+    os.truncate(samples, before_last)
+
+
+def remove_both(rounds, samples):
+    rounds.unlink()
+    samples.unlink()
+
+
+DAMAGES = (cut_rounds, cut_samples, cut_a_line, cut_both_alike, remove_both)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_finished_run_whose_tables_lack_a_round_is_refused(tmp_path, damage):
+    damage(*whole(tmp_path))
+    with pytest.raises(UnreadableRunError, match=r"is incomplete: run\.json says that the run was finished"):
+        store.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [cut_rounds, cut_samples, remove_both], ids=lambda damage: damage.__name__)
+def test_so_is_one_from_before_the_rounds_were_counted(tmp_path, damage):
+    damage(*whole(tmp_path))
+    document = json.loads((tmp_path / store.RUN_FILE).read_text())
+    assert document.pop("rounds") == len(ROUNDS)
+    (tmp_path / store.RUN_FILE).write_text(json.dumps(document))
+    with pytest.raises(UnreadableRunError, match="is incomplete"):
+        store.load(tmp_path)
+
+
+def test_a_round_that_a_kill_left_in_one_table_only_may_be_measured_again_under_the_same_number(tmp_path):
+    write(tmp_path, *ROUNDS)
+    cut_a_line(tmp_path / store.ROUNDS_FILE, None)  # killed between its samples and its line
+    again = a_round([90, 91], order=1, index=1)
+    writer = store.RunWriter(tmp_path, store.load(tmp_path))
+    writer.round(CASE, 0, again)
+    writer.finish(finished=True)
+    assert store.load(tmp_path).samples[0].rounds == (ROUNDS[0], again)
+
+
+@pytest.mark.parametrize(("study", "command"), [("", "mnbench compare --resume"), ("separable", "mnbench study --resume")])
+def test_a_full_disk_advises_the_command_that_goes_on_with_the_run(tmp_path, monkeypatch, study, command):
+    writer = store.RunWriter(tmp_path, a_run(a_plan(CASE, study=study), finished=False))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tables, "append", full)
+    with pytest.raises(StoreError, match=f"go on with: {command} {tmp_path}"):
+        writer.round(CASE, 0, ROUNDS[0])
 
 
 def test_a_half_written_line_of_rounds_is_left_out(tmp_path):

@@ -1,4 +1,7 @@
-"""Loaded by every Python process of a test that puts this folder on PYTHONPATH: watches sockets, or stops an export."""
+"""Loaded by every Python process of a test that puts this folder on PYTHONPATH.
+
+It watches sockets, stops an export, or lets memory seem short.
+"""
 
 import os
 import signal
@@ -17,6 +20,11 @@ if "MNBENCH_TEST_SOCKETS" in os.environ:
 if "MNBENCH_TEST_STARTED" in os.environ:
     with Path(os.environ["MNBENCH_TEST_STARTED"]).open("a") as file:
         file.write(f"{' '.join(sys.orig_argv)}\n")
+
+if "MNBENCH_TEST_MEMORY" in os.environ:
+    from mnbench import environment
+
+    environment.available_memory_bytes = lambda: int(os.environ["MNBENCH_TEST_MEMORY"])
 
 if "MNBENCH_TEST_STOP_EXPORT" in os.environ and "mnbench.export.child" in sys.orig_argv:
 
