@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -192,14 +193,18 @@ def resident_bytes(field: str) -> int:
 def pin(cpus: Iterable[int]) -> None:
     """Pin every thread of this process to `cpus`."""
     for task in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(task.name), cpus)
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setaffinity(int(task.name), cpus)
 
 
 def check_affinity(cpus: Iterable[int]) -> None:
     """Raise WorkerError unless every thread of this process may run on exactly `cpus`."""
     wanted = set(cpus)
     for task in Path("/proc/self/task").iterdir():
-        got = os.sched_getaffinity(int(task.name))
+        try:
+            got = os.sched_getaffinity(int(task.name))
+        except ProcessLookupError:  # it ended meanwhile
+            continue
         if got != wanted:
             raise WorkerError(f"a thread may run on CPUs {sorted(got)}, not on {sorted(wanted)} as requested.")
 

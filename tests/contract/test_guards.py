@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,12 @@ def test_memory_alone_is_read_in_several_processes_and_not_again_after_an_interr
     assert not run.unmeasured()
     conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer, already=already(run))
     assert len(store.load(tmp_path).memory) == 3
+
+
+def test_a_thread_that_ends_while_threads_are_pinned_or_checked_is_no_fault(monkeypatch):
+    affinity = os.sched_getaffinity(0)
+    threads = Path.iterdir
+    gone = Path("/proc/self/task/4194304")  # beyond the highest thread number: the system says that there is none
+    monkeypatch.setattr(Path, "iterdir", lambda folder: [*threads(folder), gone])
+    worker.pin(affinity)
+    worker.check_affinity(affinity)
