@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,11 @@ def plan_of(*cases, **changes):
     return a_plan(*cases, **{**settings, **changes})
 
 
-def sweep(directory, plan, already=None):
+def sweep(directory, plan, already=None, *, finished=True):
     run = already or a_run(plan, finished=False)
     writer = store.RunWriter(directory, run)
     conduct(plan, {case.id: None for case in plan.cases}, directory, writer.logs, writer, already=compare.already(run))
-    writer.finish(finished=True)
+    writer.finish(finished=finished)
     return store.load(directory)
 
 
@@ -65,12 +66,14 @@ def test_a_case_that_crashes_the_process_is_reported_and_the_others_go_on_in_a_n
 
 def test_a_resumed_sweep_measures_what_is_missing_and_nothing_twice(tmp_path):
     plan = plan_of(*NULLS)
-    sweep(tmp_path, plan_of(*NULLS, launches=1))
-    partial = store.load(tmp_path)
-    kept = [s.rounds for s in partial.samples]
-    run = sweep(tmp_path, plan, already=a_run(plan, *partial.samples[:2], finished=False, id=partial.id))
-    assert [s.rounds for s in run.samples[:2]] == kept[:2]
+    sweep(tmp_path, plan_of(*NULLS, launches=1), finished=False)
+    samples = tmp_path / store.SAMPLES_FILE
+    os.truncate(samples, samples.stat().st_size - 3)  # as a kill would: the last round is incomplete
+    partial = replace(store.load(tmp_path), plan=plan)
+    run = sweep(tmp_path, plan, already=partial)
+    assert [s.rounds for s in run.samples[:2]] == [s.rounds for s in partial.samples[:2]]
     assert sorted((s.case.model, s.launch) for s in run.samples) == sorted((c.model, n) for c in NULLS for n in range(3))
+    assert all(any(not r.disturbances for r in s.rounds) for s in run.samples)
 
 
 def test_a_sweep_pins_a_case_to_as_many_cpus_as_it_has_threads(tmp_path):
