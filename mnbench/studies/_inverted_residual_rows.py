@@ -8,7 +8,6 @@ from typing import Any
 
 from mnbench.catalog.block_memory import bound_bytes, inner_channels, materialised_bytes
 from mnbench.catalog.operators import Operator, cost
-from mnbench.records import Estimate
 from mnbench.stats import slopes as fitting
 from mnbench.stats.slopes import ratio_of
 from mnbench.studies._inverted_residual_cells import (
@@ -21,6 +20,7 @@ from mnbench.studies._inverted_residual_cells import (
     standard_blocks,
 )
 from mnbench.studies._matched_blocks import matched
+from mnbench.studies._measured import bounds
 from mnbench.studies._operator_slopes import Key, Times
 
 
@@ -124,7 +124,7 @@ class TimedRow:
 
 def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
     ours, theirs = cost(cell.block), cost(cell.residual)
-    value, low, high = _parts(ratio_of(cell.logs, level))
+    value, low, high = bounds(ratio_of(cell.logs, level))
     return EqualCostRow(
         equal=cell.equal_in,
         resolution=cell.block.resolution,
@@ -143,8 +143,8 @@ def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
 
 
 def expansion_row(cell: Swept, level: float) -> ExpansionRow:
-    latency = [None if part is None else part / 1e3 for part in _parts(latency_ns(cell.lines, level))]
-    value, low, high = _parts(ratio_of(cell.over_first, level)) if cell.block != cell.first else (1.0, 1.0, 1.0)
+    latency = [None if part is None else part / 1e3 for part in bounds(latency_ns(cell.lines, level))]
+    value, low, high = bounds(ratio_of(cell.over_first, level)) if cell.block != cell.first else (1.0, 1.0, 1.0)
     return ExpansionRow(
         resolution=cell.block.resolution,
         channels=cell.block.in_channels,
@@ -162,7 +162,7 @@ def expansion_row(cell: Swept, level: float) -> ExpansionRow:
 
 
 def shortcut_row(cell: Shortcut, level: float) -> ShortcutRow:
-    value, low, high = _parts(ratio_of(cell.logs, level))
+    value, low, high = bounds(ratio_of(cell.logs, level))
     return ShortcutRow(
         resolution=cell.block.resolution,
         channels=cell.block.in_channels,
@@ -217,7 +217,7 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
     counted, found = cost(block), slopes.lines_of(Key(operator=block, backend=backend))
     latency = latency_ns(slopes.logs(block, backend), slopes.level)
     intercept = fitting.intercept(found, slopes.level)
-    value, low, high = (None if part is None else part / 1e3 for part in _parts(latency))
+    value, low, high = (None if part is None else part / 1e3 for part in bounds(latency))
     return TimedRow(
         block=widths(block),
         kind=block.kind,
@@ -239,7 +239,3 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
 def widths(block: Operator) -> str:
     """Return a block's channels as `24-144-24`."""
     return f"{block.in_channels}-{inner_channels(block)}-{block.out_channels}"
-
-
-def _parts(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)

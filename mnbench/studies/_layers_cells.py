@@ -9,6 +9,7 @@ from mnbench.records import Estimate, Run
 from mnbench.stats.layer_shares import share_of_kinds
 from mnbench.studies._cell_verdicts import family_level
 from mnbench.studies._layers_records import Seen
+from mnbench.studies._measured import listed
 
 SHOWN_CUT_PCT = 2
 """From so many per cent of the inference on, what a profile cuts off its times is told."""
@@ -90,8 +91,3 @@ def _without(one: Seen, kinds: Sequence[str]) -> str:
         return " (it cannot be the same in each node)"
     share = sum(one.less_profiling.get(kind, 0.0) for kind in kinds)
     return f" (the share is {share:.1f} % if each node has as much of it)"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Return `a, b and c`; nothing of nothing."""
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""

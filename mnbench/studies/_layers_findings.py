@@ -10,8 +10,9 @@ from mnbench.records import Citation, Estimate, Run
 from mnbench.report.numbers import bracketed
 from mnbench.stats.layer_shares import LAYOUT, OTHER, share_of_kinds, sum_over_whole
 from mnbench.studies._cell_verdicts import combine, within
-from mnbench.studies._layers_cells import Cells, believed, cells_of, limits, listed
+from mnbench.studies._layers_cells import Cells, believed, cells_of, limits
 from mnbench.studies._layers_records import Seen
+from mnbench.studies._measured import listed
 from mnbench.study_records import Figure, Finding, counted
 
 V1 = "mobilenet_v1_1.0_224"

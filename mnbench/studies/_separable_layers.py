@@ -15,9 +15,10 @@ from mnbench.records import Case, Estimate
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.stats.slopes import ratio, ratio_of_sum, scaled
+from mnbench.studies._measured import bounds
 from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times, tail_keys
 from mnbench.studies._separable_grid import NETWORK, POOL, V1_LAYERS
-from mnbench.studies._separable_rows import NS_PER_MS, in_ms, in_parts
+from mnbench.studies._separable_rows import NS_PER_MS, in_ms
 
 POOL_NAME = "global pool 7x7, 1024"
 KINDS = ("pointwise", "depthwise", "standard", "linear")
@@ -89,7 +90,7 @@ def layer_rows(found: Times) -> list[LayerRow]:
 def _layer_row(found: Times, operator: Operator, repeats: int, backend: str) -> LayerRow:
     key = Key(operator=operator, backend=backend)
     measured, single = found.time(key), in_ms(found.estimate(found.single(key), SINGLE_METHOD))
-    slope, straight = in_ms(measured.estimate), in_parts(straightness(found, key))
+    slope, straight = in_ms(measured.estimate), bounds(straightness(found, key))
     share = ratio(scaled(repeats, measured.logs), network_logs(found, backend), found.level)
     return LayerRow(
         backend=backend,

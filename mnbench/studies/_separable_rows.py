@@ -9,6 +9,7 @@ from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Estimate, Run
 from mnbench.stats.roofline import ceilings_for, limits, sum_of_floors
 from mnbench.stats.slopes import ratio
+from mnbench.studies._measured import bounds
 from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
 
 NS_PER_MS = 1e6
@@ -60,7 +61,7 @@ def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], 
     moved, madds = each.bytes(batch=key.batch), each.madds * key.batch
     slope_ns = measured.estimate.value if measured.estimate else None
     slope, rest = in_ms(measured.estimate), in_ms(measured.intercept)
-    alone, more = in_ms(found.estimate(single, SINGLE_METHOD)), in_parts(ratio(single, measured.logs, found.level))
+    alone, more = in_ms(found.estimate(single, SINGLE_METHOD)), bounds(ratio(single, measured.logs, found.level))
     return OperatorRow(
         backend=key.backend,
         kind=operator.kind,
@@ -123,8 +124,3 @@ def in_ms(estimate: Estimate | None) -> tuple[float | None, float | None, float 
     if estimate is None:
         return None, None, None
     return estimate.value / NS_PER_MS, estimate.low / NS_PER_MS, estimate.high / NS_PER_MS
-
-
-def in_parts(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Return (value, low, high); three times None without an estimate."""
-    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)

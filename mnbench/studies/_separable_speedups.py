@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from mnbench.catalog.operators import Operator, cost
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.slopes import log_ratio, ratio, ratio_of, sum_logs
+from mnbench.studies._measured import bounds
 from mnbench.studies._operator_slopes import SINGLE_METHOD, TOO_FEW, Key, Times
 from mnbench.studies._separable_grid import TABLE_3, Cell, cells
-from mnbench.studies._separable_rows import in_ms, in_parts
+from mnbench.studies._separable_rows import in_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def _sides(cell: Cell) -> set[tuple[Operator, int]]:
 def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
     gain = ratio_of(speedup_logs(found, cell, backend), found.level)
     alone = ratio_of(single_speedup_logs(found, cell, backend), found.level)
-    gained, single = in_parts(gain), in_parts(alone)
+    gained, single = bounds(gain), bounds(alone)
     parts, depthwise = parts_logs(found, cell, backend), found.time(_key(cell, cell.depthwise, backend)).logs
     part = ratio(depthwise, parts, found.level)
     together = ratio(pair_logs(found, cell, backend), parts, found.level) if cell.paired else None
@@ -172,7 +173,7 @@ def _table_3(found: Times, backend: str) -> Iterator[Table3Row]:
     for place, (name, _, _, _, printed_madds_m, printed_params_m) in enumerate(TABLE_3):
         key = Key(operator=table_3_operator(place), backend=backend)
         each, slope = cost(key.operator), in_ms(found.time(key).estimate)
-        gained = in_parts(ratio_of(table_3_logs(found, backend, place), found.level)) if place else (1.0, None, None)
+        gained = bounds(ratio_of(table_3_logs(found, backend, place), found.level)) if place else (1.0, None, None)
         yield Table3Row(
             backend=backend,
             row=name,
