@@ -17,6 +17,14 @@ from tests.integration.command import HERE, QUICK, SMALLEST, ended, environment,
 RUN = ("compare", "--models", SMALLEST, "--backends", "signalling", *QUICK)
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """A shell starts what runs in the background with SIGINT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def only_run(out):
     (directory,) = out.iterdir()
     return directory
