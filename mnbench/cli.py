@@ -21,6 +21,7 @@ from mnbench.errors import MnbenchError, UsageError
 if TYPE_CHECKING:
     from mnbench.records import Run
     from mnbench.selftest import SelfTest
+    from mnbench.study_records import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
 INTERRUPTED = 128
@@ -147,21 +148,29 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _one_study(name: str | None, options: argparse.Namespace) -> int:
-    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow."""
+    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow.
+
+    What the plan leaves out is told however the study ends.
+    """
+    from mnbench import requests
+
+    wanted = requests.study_options(options)
     try:
-        return _carry_out_study(name, options)
+        return _carry_out_study(name, wanted, options)
     except UsageError as error:
         return _complain(error, USAGE)
     except MnbenchError as error:
         return _complain(error, FAILED)
+    finally:
+        for reason in wanted.skipped:
+            _complain(reason, DONE)
 
 
-def _carry_out_study(name: str | None, options: argparse.Namespace) -> int:
-    from mnbench import compare, requests, store, studies
+def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.Namespace) -> int:
+    from mnbench import compare, store, studies
     from mnbench.report.progress import listener
 
     request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
-    wanted = requests.study_options(options)
     with listener(quiet=options.quiet) as progress:
         try:
             if name is None:
@@ -174,9 +183,6 @@ def _carry_out_study(name: str | None, options: argparse.Namespace) -> int:
             return INTERRUPTED + interrupted.signal
     _print_findings(directory, options)
     run = store.load(directory)
-    for caveat in run.caveats:
-        if caveat.code == studies.SKIPPED:
-            _complain(caveat.observed, DONE)
     return FAILED if run.failures or run.unmeasured() else DONE
 
 

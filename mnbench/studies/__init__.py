@@ -102,8 +102,12 @@ def run(name: str, options: StudyOptions, request: compare.Request, listener: co
 
 
 def resume(directory: Path, options: StudyOptions, cache: Path, listener: compare.Listener) -> Path:
-    """Go on with an interrupted study under its own plan. Raises as `compare.resume` does, UsageError for no study."""
+    """Go on with an interrupted study under its own plan; note in `options.skipped` what that plan left out.
+
+    Raises as `compare.resume` does, UsageError for no study.
+    """
     old = store.load(directory)
+    options.skipped.extend(caveat.observed for caveat in old.caveats if caveat.code == SKIPPED)
     if not old.plan.study:
         raise UsageError(f"{directory} is a run of no study; go on with it by: {old.plan.resume_command} {directory}")
     study = study_of(old)
