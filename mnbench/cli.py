@@ -162,7 +162,7 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
     except MnbenchError as error:
         return _complain(error, FAILED)
     finally:
-        for reason in wanted.skipped:
+        for reason in dict.fromkeys(wanted.skipped):
             _complain(reason, DONE)
 
 
