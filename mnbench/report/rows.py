@@ -71,6 +71,9 @@ class SummaryRow:
     """Peak resident size above that of the imported runtime."""
     roofline_pct: float | None
     """The machine's floor (`mnbench.stats.roofline`) in per cent of the latency; None without ceilings."""
+    roofline_ci_low_pct: float | None
+    """The interval is the latency's; the ceilings are taken as they are."""
+    roofline_ci_high_pct: float | None
     caveats: str | None
     """Codes, joined by `;`."""
 
@@ -140,6 +143,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
     paper, card = headline_latency(run, case.model), next((c for c in run.models if c.name == case.model), None)
     latency = finite(result.latency_ns) if result else None
     ratio, low, high, verdict = _against_baseline(run, case, result)
+    floor_ns = _floor_ns(run, case, ceilings)
     errors = [s.max_abs_error for s in run.samples if s.case.id == case.id and s.max_abs_error is not None]
     return SummaryRow(
         run_id=run.id,
@@ -171,7 +175,9 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         effective_precision=_effective(run, case, "precision"),
         max_abs_error=max(errors) if errors else None,
         **_regimes(result),
-        roofline_pct=_roofline_pct(run, case, latency, ceilings),
+        roofline_pct=_share_pct(floor_ns, latency.value if latency else None),
+        roofline_ci_low_pct=_share_pct(floor_ns, latency.high if latency else None),
+        roofline_ci_high_pct=_share_pct(floor_ns, latency.low if latency else None),
         caveats=";".join(_caveat_codes(run, analysis, case, result)) or None,
     )
 
@@ -189,12 +195,15 @@ def _regimes(result: CaseResult | None) -> dict[str, float | None]:
     return cells
 
 
-def _roofline_pct(run: Run, case: Case, latency_ns: Estimate | None, ceilings: Ceilings | None) -> float | None:
+def _floor_ns(run: Run, case: Case, ceilings: Ceilings | None) -> float | None:
     artifact = artifact_of(run, case.model)
-    if latency_ns is None or artifact is None or artifact.format is Format.PROBE:
+    if artifact is None or artifact.format is Format.PROBE:
         return None
-    floor = roofline.floor_ns(artifact.layers, ceilings, case.precision, case.threads, case.batch)
-    return None if floor is None else round(100 * floor / latency_ns.value, 2)
+    return roofline.floor_ns(artifact.layers, ceilings, case.precision, case.threads, case.batch)
+
+
+def _share_pct(floor_ns: float | None, latency_ns: float | None) -> float | None:
+    return None if floor_ns is None or latency_ns is None else round(100 * floor_ns / latency_ns, 2)
 
 
 def _against_baseline(

@@ -20,7 +20,7 @@ from mnbench.studies._inverted_residual_cells import (
     standard_blocks,
 )
 from mnbench.studies._matched_blocks import matched
-from mnbench.studies._measured import bounds
+from mnbench.studies._measured import bounds, per_time
 from mnbench.studies._operator_slopes import Key, Times
 
 
@@ -118,7 +118,11 @@ class TimedRow:
     latency_us_low: float | None
     latency_us_high: float | None
     intercept_us: float | None
+    intercept_us_low: float | None
+    intercept_us_high: float | None
     gmadds_per_s: float | None
+    gmadds_per_s_low: float | None
+    gmadds_per_s_high: float | None
     launches: int
 
 
@@ -218,6 +222,8 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
     latency = latency_ns(slopes.logs(block, backend), slopes.level)
     intercept = fitting.intercept(found, slopes.level)
     value, low, high = (None if part is None else part / 1e3 for part in bounds(latency))
+    rest, rest_low, rest_high = (None if part is None else part / 1e3 for part in bounds(intercept))
+    rate, rate_low, rate_high = per_time(counted.madds, latency)
     return TimedRow(
         block=widths(block),
         kind=block.kind,
@@ -230,8 +236,12 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
         latency_us=value,
         latency_us_low=low,
         latency_us_high=high,
-        intercept_us=intercept.value / 1e3 if intercept else None,
-        gmadds_per_s=counted.madds / latency.value if latency else None,
+        intercept_us=rest,
+        intercept_us_low=rest_low,
+        intercept_us_high=rest_high,
+        gmadds_per_s=rate,
+        gmadds_per_s_low=rate_low,
+        gmadds_per_s_high=rate_high,
         launches=len(found),
     )
 

@@ -9,7 +9,7 @@ from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Estimate, Run
 from mnbench.stats.roofline import ceilings_for, limits, sum_of_floors
 from mnbench.stats.slopes import ratio
-from mnbench.studies._measured import bounds
+from mnbench.studies._measured import bounds, per_time
 from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times
 
 NS_PER_MS = 1e6
@@ -44,8 +44,15 @@ class OperatorRow:
     single_over_slope_low: float | None
     single_over_slope_high: float | None
     gmadds_per_s: float | None
+    """This and the next two: from the slope, whose interval is theirs."""
+    gmadds_low_per_s: float | None
+    gmadds_high_per_s: float | None
     gbytes_per_s: float | None
+    gbytes_low_per_s: float | None
+    gbytes_high_per_s: float | None
     roofline_pct: float | None
+    roofline_low_pct: float | None
+    roofline_high_pct: float | None
     launches: int
     refused: str
 
@@ -59,7 +66,9 @@ def operator_rows(found: Times, run: Run) -> list[OperatorRow]:
 def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], float]) -> OperatorRow:
     operator, each, measured, single = key.operator, cost(key.operator), found.time(key), found.single(key)
     moved, madds = each.bytes(batch=key.batch), each.madds * key.batch
-    slope_ns = measured.estimate.value if measured.estimate else None
+    floor_ns = floors.get((operator, key.batch))
+    done, flow = per_time(madds, measured.estimate), per_time(moved, measured.estimate)
+    share = per_time(None if floor_ns is None else 100 * floor_ns, measured.estimate)
     slope, rest = in_ms(measured.estimate), in_ms(measured.intercept)
     alone, more = in_ms(found.estimate(single, SINGLE_METHOD)), bounds(ratio(single, measured.logs, found.level))
     return OperatorRow(
@@ -87,11 +96,15 @@ def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], 
         single_over_slope=more[0],
         single_over_slope_low=more[1],
         single_over_slope_high=more[2],
-        gmadds_per_s=madds / slope_ns if slope_ns else None,
-        gbytes_per_s=moved / slope_ns if slope_ns else None,
-        roofline_pct=100 * floors[key.operator, key.batch] / slope_ns
-        if slope_ns and (key.operator, key.batch) in floors
-        else None,
+        gmadds_per_s=done[0],
+        gmadds_low_per_s=done[1],
+        gmadds_high_per_s=done[2],
+        gbytes_per_s=flow[0],
+        gbytes_low_per_s=flow[1],
+        gbytes_high_per_s=flow[2],
+        roofline_pct=share[0],
+        roofline_low_pct=share[1],
+        roofline_high_pct=share[2],
         launches=len(measured.logs),
         refused=measured.refused,
     )

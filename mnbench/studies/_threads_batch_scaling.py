@@ -29,6 +29,7 @@ def scaling_row(run: Run, case: Case, logs: Mapping[str, LaunchLogs]) -> Scaling
     mine, level = logs[case.id], run.plan.level
     latency = _measured.latency_ms(mine, level)
     value_ms, low_ms, high_ms = _measured.bounds(latency)
+    images, images_low, images_high = _measured.per_time(1000 * case.batch, latency)
     gain, gain_low, gain_high = _measured.bounds(_batch_gain(case, logs, level))
     speedup, speedup_low, speedup_high = _measured.bounds(_thread_speedup(case, logs, level))
     return ScalingRow(
@@ -39,7 +40,9 @@ def scaling_row(run: Run, case: Case, logs: Mapping[str, LaunchLogs]) -> Scaling
         latency_ms=value_ms,
         latency_low_ms=low_ms,
         latency_high_ms=high_ms,
-        images_per_s=1000 * case.batch / value_ms if value_ms else None,
+        images_per_s=images,
+        images_low_per_s=images_low,
+        images_high_per_s=images_high,
         batch_gain=gain,
         batch_gain_low=gain_low,
         batch_gain_high=gain_high,

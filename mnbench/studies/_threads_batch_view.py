@@ -32,6 +32,8 @@ class ScalingRow:
     latency_low_ms: float | None
     latency_high_ms: float | None
     images_per_s: float | None
+    images_low_per_s: float | None
+    images_high_per_s: float | None
     batch_gain: float | None
     """Images per second over those of batch 1, other things equal; paired by launch, as the next."""
     batch_gain_low: float | None
@@ -116,10 +118,9 @@ def throughput_plot(run: Run, scaling: Sequence[ScalingRow]) -> Figure:
 
 
 def _throughput(row: ScalingRow) -> panels.Mark | None:
-    if row.images_per_s is None or row.latency_low_ms is None or row.latency_high_ms is None:
+    if row.images_per_s is None or row.images_low_per_s is None or row.images_high_per_s is None:
         return None
-    interval = (1000 * row.batch / row.latency_high_ms, 1000 * row.batch / row.latency_low_ms)
-    return panels.Mark(x=row.batch, y=row.images_per_s, y_interval=interval)
+    return panels.Mark(x=row.batch, y=row.images_per_s, y_interval=(row.images_low_per_s, row.images_high_per_s))
 
 
 def _batch_names(run: Run) -> dict[float, str]:

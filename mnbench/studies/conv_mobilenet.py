@@ -54,6 +54,8 @@ class Row:
     time_of_mobilenet_low: float | None
     time_of_mobilenet_high: float | None
     gmadds_per_s: float | None
+    gmadds_low_per_s: float | None
+    gmadds_high_per_s: float | None
 
 
 def plan(options: StudyOptions) -> Plan:
@@ -181,6 +183,7 @@ def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[st
     latency = _measured.latency_ms(logs[case.id], level)
     base = Case(model=MOBILENET, backend=case.backend)
     value_ms, low_ms, high_ms = _measured.bounds(latency)
+    rate, rate_low, rate_high = _measured.per_time(cost.madds / 1e6 if cost else None, latency)
     time, time_low, time_high = _measured.bounds(ratio(logs[case.id], logs.get(base.id, {}), level))
     return Row(
         network=case.model,
@@ -195,7 +198,9 @@ def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[st
         time_of_mobilenet=time,
         time_of_mobilenet_low=time_low,
         time_of_mobilenet_high=time_high,
-        gmadds_per_s=cost.madds / latency.value / 1e6 if cost and latency else None,
+        gmadds_per_s=rate,
+        gmadds_low_per_s=rate_low,
+        gmadds_high_per_s=rate_high,
     )
 
 

@@ -40,6 +40,7 @@ from mnbench.stats.layer_shares import (
 )
 from mnbench.studies import Study, _layers_findings
 from mnbench.studies._layers_records import KindRow, LayerRow, Seen, SumRow
+from mnbench.studies._measured import per_time
 from mnbench.studies._planning import check_backends, sweep_plan
 from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
@@ -225,6 +226,7 @@ def layer_rows(seen: Seen, level: float) -> list[LayerRow]:
 def _layer_row(profile: Profile, part: Part, time: Estimate | None, share: Estimate | None) -> LayerRow:
     madds = sum(layer.madds for layer in part.layers)
     size = sum(bytes_of(layer) for layer in part.layers)
+    rate, rate_low, rate_high = per_time(madds if part.layers else None, time)
     return LayerRow(
         model=profile.model,
         backend=profile.backend,
@@ -241,9 +243,9 @@ def _layer_row(profile: Profile, part: Part, time: Estimate | None, share: Estim
         time_us=time.value / NS_PER_US if time else None,
         time_ci_low_us=time.low / NS_PER_US if time else None,
         time_ci_high_us=time.high / NS_PER_US if time else None,
-        gmadds_per_s=madds / time.value if time and part.layers else None,
-        gmadds_per_s_ci_low=madds / time.high if time and part.layers else None,
-        gmadds_per_s_ci_high=madds / time.low if time and part.layers else None,
+        gmadds_per_s=rate,
+        gmadds_per_s_ci_low=rate_low,
+        gmadds_per_s_ci_high=rate_high,
         share_pct=share.value if share else None,
         share_ci_low_pct=share.low if share else None,
         share_ci_high_pct=share.high if share else None,

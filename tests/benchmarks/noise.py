@@ -47,8 +47,9 @@ def main() -> int:
     parser.add_argument("kind", choices=("bursts", "bandwidth"))
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--budget", type=float, default=20.0)
+    parser.add_argument("--cache", type=Path, default=Path("models"))
     options = parser.parse_args()
-    request = compare.Request(models=(MODEL,), budget_s=options.budget, cache=Path("models"))
+    request = compare.Request(models=(MODEL,), budget_s=options.budget, cache=options.cache)
     quiet, _, _ = trial(replace(request, budget_s=4 * options.budget))
     print(f"quiet: openvino / ort = {quiet.value:.4f} [{quiet.low:.4f}, {quiet.high:.4f}]", flush=True)
     right = 0

@@ -22,7 +22,7 @@ from mnbench import compare, stats, store
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
 from mnbench.stats.analysis import compare_pairs, launch_logs, trusted_samples
-from mnbench.stats.intervals import t_quantile
+from mnbench.stats.intervals import holm, t_quantile
 from mnbench.stats.selftest import wilson
 
 PLANTED_PCT = 3
@@ -91,21 +91,30 @@ def spread(options: argparse.Namespace) -> int:
             promised.setdefault(name, []).append(half / t_quantile(run.plan.level, launches - 1))
             widths.append(100 * half)
         print(f"run {number + 1}: median half width of {len(widths)} ratios {statistics.median(widths):.2f} %", flush=True)
-    print("ratio, runs, spread between runs (sd, %), promised by one run's interval (rms sd, %)")
-    kept = [line(name, logs[name], promised[name]) for name in logs]
-    print(f"{sum(kept)} of {len(kept)} ratios spread no more than promised, within the chance of a 95 % test")
+    print("ratio, runs, spread between runs (sd, %), promised by one run's interval (rms sd, %), p of its being more")
+    ps = [excess_p(logs[name], promised[name]) for name in logs]
+    kept = [adjusted >= 0.05 for adjusted in holm(ps)]
+    for name, p, fits in zip(logs, ps, kept, strict=True):
+        between, within = statistics.stdev(logs[name]), root_mean_square(promised[name])
+        print(f"{name}, {len(logs[name])}, {100 * between:.2f}, {100 * within:.2f}, {p:.3f}{'' if fits else '  MORE'}")
+    over = root_mean_square([statistics.stdev(logs[name]) / root_mean_square(promised[name]) for name in logs])
+    alone = sum(p < 0.05 for p in ps)
+    print(f"all ratios together spread {over:.2f} times what is promised; {alone} of {len(ps)} more at 5 % each")
+    print(f"{sum(kept)} of {len(kept)} ratios spread no more than promised (F tests, Holm over the ratios, 5 %)")
     return 0 if all(kept) else 1
 
 
-def line(name: str, logs: list[float], promised: list[float]) -> bool:
-    """Print one ratio's line; say whether its spread is compatible with the promise (an F test at 95 %)."""
+def excess_p(logs: list[float], promised: list[float]) -> float:
+    """Return how likely a spread between runs as large as that of `logs` is, if it is what is promised (an F test)."""
     from scipy.stats import f
 
-    between, within = statistics.stdev(logs), math.sqrt(statistics.fmean(sd * sd for sd in promised))
-    launches = 5 * (len(promised) - 1)  # degrees of freedom behind the promise: about five a run, and that is few enough
-    kept = (between / within) ** 2 <= f.ppf(0.95, len(logs) - 1, launches)
-    print(f"{name}, {len(logs)}, {100 * between:.2f}, {100 * within:.2f}{'' if kept else '  MORE'}")
-    return bool(kept)
+    between, within = statistics.stdev(logs), root_mean_square(promised)
+    degrees = 5 * (len(promised) - 1)  # behind the promise: about five a run, and that is few enough
+    return float(f.sf((between / within) ** 2, len(logs) - 1, degrees))
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(statistics.fmean(value * value for value in values))
 
 
 def ratios(run: Run) -> Iterator[tuple[str, Comparison, int]]:

@@ -20,7 +20,7 @@ HEADER = (
     "paper_latency_ms,paper_ratio,ratio,ratio_ci_low,ratio_ci_high,verdict,effective_threads,effective_precision,"
     "max_abs_error,cold_median_ms,"
     "cold_ci_low_ms,cold_ci_high_ms,first_median_ms,first_ci_low_ms,first_ci_high_ms,load_median_ms,load_ci_low_ms,"
-    "load_ci_high_ms,peak_memory_mib,roofline_pct,caveats"
+    "load_ci_high_ms,peak_memory_mib,roofline_pct,roofline_ci_low_pct,roofline_ci_high_pct,caveats"
 )
 V1 = "mobilenet_v1_1.0_224-ort-fp32-b1-t1"
 SHUFFLE = "shufflenet_v1_1.5_g3_224-ort-fp32-b1-t1"

@@ -243,6 +243,8 @@ def test_summary_csv_has_the_floor_in_per_cent_of_the_latency(tmp_path: Path):
             assert row["roofline_pct"] == ""
         else:
             assert float(row["roofline_pct"]) == pytest.approx(40.54048 / float(row["latency_median_ms"]), abs=0.006)
+            assert float(row["roofline_ci_low_pct"]) == pytest.approx(40.54048 / float(row["latency_ci_high_ms"]), abs=0.006)
+            assert float(row["roofline_ci_high_pct"]) == pytest.approx(40.54048 / float(row["latency_ci_low_ms"]), abs=0.006)
 
 
 def test_without_ceilings_the_column_is_empty_and_the_page_shows_a_dash():

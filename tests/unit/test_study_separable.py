@@ -39,6 +39,16 @@ def test_every_operator_is_found_as_long_as_it_is():
         assert found.time(key).estimate.value == pytest.approx(expected_ns * math.sqrt(1.03), rel=2e-3), key
 
 
+def test_a_rate_has_the_interval_of_its_time_turned_around():
+    run = made_up()
+    measured = [row for row in operator_rows(operator_times(run), run) if row.slope_ms is not None]
+    assert measured
+    for row in measured:
+        assert row.gmadds_low_per_s < row.gmadds_per_s < row.gmadds_high_per_s
+        assert row.gmadds_low_per_s == pytest.approx(row.madds / row.slope_high_ms / 1e6)
+        assert row.gbytes_high_per_s == pytest.approx(row.bytes / row.slope_low_ms / 1e6)
+
+
 def test_what_stands_behind_copies_side_by_side_is_subtracted():
     found = operator_times(made_up())
     strided = Key(operator=V1_LAYERS[3][0], backend="ort")

@@ -116,6 +116,8 @@ def test_scaling_is_measured_against_one_thread_and_against_batch_one():
     assert row.thread_speedup == pytest.approx(2 / 1.6, rel=0.01)
     assert row.batch_gain == pytest.approx(2.0, rel=0.01)
     assert row.images_per_s == pytest.approx(8 / (10.0 * 8 / 2 * 1.6 * 0.5) * 1000, rel=0.05)
+    assert row.images_low_per_s == pytest.approx(8000 / row.latency_high_ms)
+    assert row.images_high_per_s == pytest.approx(8000 / row.latency_low_ms)
     _, _, batches, threads = found.findings
     assert (batches.verdict, threads.verdict) == (Holds.NO, Holds.PARTLY)
 
