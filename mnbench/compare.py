@@ -203,13 +203,15 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
 def resume(directory: Path, cache: Path, listener: Listener, study: str = "") -> Path:
     """Go on with an interrupted run of `study` (empty: of none) under its own plan; return its directory.
 
-    Raises UnreadableRunError for a run that cannot be read, UsageError for one of something else, one that is complete, or
-    one that was measured elsewhere.
+    Raises UnreadableRunError for a run that cannot be read, UsageError for one of something else (another study, a
+    self-test), one that is complete, or one that was measured elsewhere.
     """
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
         advice = f"go on with it by: {old.plan.resume_command} {directory}"
         raise UsageError(f"{directory} is a run of the study {old.plan.study}; {advice}")
+    if any(case.variant for case in old.plan.cases):
+        raise UsageError(f"{directory} is a self-test, of which no part can be judged; begin again: mnbench selftest")
     if old.finished:
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
     host = environment.capture()

@@ -132,6 +132,15 @@ def test_a_run_is_resumed_by_the_command_it_belongs_to(tmp_path, study, wrong, r
     assert contents(tmp_path) == before
 
 
+def test_an_interrupted_self_test_is_not_resumed(tmp_path):
+    run = stored(tmp_path / "run", a_case(variant="copy1"), a_case(variant="copy2"), finished=False)
+    before = contents(tmp_path)
+    done = mnbench("compare", "--resume", run)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "is a self-test, of which no part can be judged; begin again: mnbench selftest" in done.stderr
+    assert contents(tmp_path) == before
+
+
 def test_an_interrupted_run_can_still_be_reported(tmp_path):
     run = stored(tmp_path / "run", CASE, finished=False)
     halved(store.SAMPLES_FILE)(run)
