@@ -9,7 +9,8 @@ import pytest
 
 from mnbench import cli, compare, environment, store, studies
 from mnbench.errors import MnbenchError, StoreError, UsageError
-from mnbench.records import Cache
+from mnbench.records import Cache, Caveat, Severity
+from mnbench.study_records import StudyOptions
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run, an_environment
 
 CASE = a_case()
@@ -30,6 +31,16 @@ def begun(monkeypatch, tmp_path):
     monkeypatch.setattr(studies, "run", run)
     monkeypatch.setattr(store, "load", lambda _: a_run(a_plan(CASE), a_launch(CASE, 0, a_round([1]))))
     return outcomes, names
+
+
+def test_what_a_study_leaves_out_is_told_when_it_fails_too(monkeypatch, capsys):
+    def run(name, options, *_):
+        options.skipped.extend(["batch 64 needs 9 GiB", "batch 64 needs 9 GiB"])
+        raise StoreError("the disk is full.")
+
+    monkeypatch.setattr(studies, "run", run)
+    assert cli.main(["study", "memory", "--quiet"]) == 1
+    assert capsys.readouterr().err.splitlines() == ["mnbench: the disk is full.", "mnbench: batch 64 needs 9 GiB"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -105,8 +116,19 @@ def test_a_study_whose_end_came_while_its_facts_were_computed_goes_on_with_them(
     store.RunWriter(tmp_path, a_run(a_plan(CASE, study=study.name), finished=False)).finish(finished=True)
     concluded = []
     monkeypatch.setattr(studies, "finish", lambda directory, _: concluded.append(directory))
-    assert studies.resume(tmp_path, None, tmp_path, None) == tmp_path
+    assert studies.resume(tmp_path, StudyOptions(), tmp_path, None) == tmp_path
     assert concluded == [tmp_path]
     (tmp_path / studies.FACTS_FILE).write_text("{}")
     with pytest.raises(UsageError, match="is complete"):
-        studies.resume(tmp_path, None, tmp_path, None)
+        studies.resume(tmp_path, StudyOptions(), tmp_path, None)
+
+
+def test_a_resumed_study_tells_what_its_plan_left_out(tmp_path, monkeypatch):
+    study = next(found for found in map(studies.get, studies.names()) if found.facts is not None)
+    left_out = Caveat(code=studies.SKIPPED, subject="plan", observed="too large", advice="", severity=Severity.NOTE)
+    stored = a_run(a_plan(CASE, study=study.name), finished=False, caveats=(left_out,))
+    store.RunWriter(tmp_path, stored).finish(finished=True)
+    monkeypatch.setattr(studies, "finish", lambda *_: None)
+    options = StudyOptions()
+    studies.resume(tmp_path, options, tmp_path, None)
+    assert options.skipped == ["too large"]
