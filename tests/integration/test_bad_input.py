@@ -158,6 +158,7 @@ def test_a_grid_that_needs_more_memory_than_there_is_names_the_cells_and_measure
     assert "mnbench: standard_k3_r224_i3_o32_s2_x8 is left out: it needs 17 MiB of memory, and 10 can be used." in told, (
         done.stderr
     )
+    assert len(list(tmp_path.iterdir())) == 1, done.stderr
     (directory,) = tmp_path.iterdir()
     run = store.load(directory)
     skipped = [caveat.observed for caveat in run.caveats if caveat.code == "cell-skipped"]
