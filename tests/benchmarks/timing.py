@@ -3,13 +3,21 @@
 from mnbench.catalog.operators import Operator
 
 BACKENDS = ("ort", "openvino")
-V1_STRIDED = (("standard", 224, 3, 32), ("depthwise", 112, 64, 64), ("depthwise", 56, 128, 128), ("depthwise", 28, 256, 256),
-              ("depthwise", 14, 512, 512))  # fmt: skip
-STRIDED = tuple(
-    Operator(kind=kind, resolution=resolution, in_channels=m, out_channels=n, kernel=3, stride=2, alone=1).name
-    for kind, resolution, m, n in V1_STRIDED
+STRIDED = (("standard", 224, 3, 32), ("depthwise", 112, 64, 64), ("depthwise", 56, 128, 128), ("depthwise", 28, 256, 256),
+           ("depthwise", 14, 512, 512))  # fmt: skip
+WIDENING = ((56, 64, 128), (28, 128, 256), (14, 256, 512), (7, 512, 1024))
+
+
+def _alone(kind: str, resolution: int, channels_in: int, channels_out: int, **sizes: int) -> str:
+    return Operator(kind=kind, resolution=resolution, in_channels=channels_in, out_channels=channels_out, alone=1, **sizes).name
+
+
+V1_LAYERS = (
+    *(_alone(*shape, kernel=3, stride=2) for shape in STRIDED),
+    *(_alone("pointwise", *shape, kernel=1) for shape in WIDENING),
+    _alone("linear", 1, 1024, 1000, kernel=1),
 )
-"""MobileNetV1's layers of stride 2 (its paper's Table 1)."""
+"""MobileNetV1's layers that change a shape (its paper's Table 1). The others are in the suite `v1-operators`."""
 
 
 def time_session(benchmark, session, reply, *, seconds):
