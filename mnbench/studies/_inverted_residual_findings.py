@@ -19,9 +19,9 @@ from mnbench.studies._compiled import LayersByCase, openvino_layers
 from mnbench.studies._inverted_residual_cells import RESIDUAL_KINDS, EqualCost, Shortcut, Swept, shape
 from mnbench.studies._inverted_residual_counted import formula_finding, layers_per_block, memory_finding, rule_finding
 from mnbench.studies._inverted_residual_rows import BlockRow, MemoryRow
-from mnbench.studies._inverted_residual_shapes import Shapes
 from mnbench.studies._matched_blocks import TOLERANCE
 from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
+from mnbench.studies._shapes import Shapes
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 
 SAME = 1.10

@@ -10,12 +10,13 @@ from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Run
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
-from mnbench.stats.slopes import SLOPE_METHOD, log_ratio, mean_logs, ratio_of
+from mnbench.stats.slopes import SLOPE_METHOD, log_ratio, ratio_of
 from mnbench.studies._cell_verdicts import combine, family_level, tally, within
 from mnbench.studies._compiled import LayersByCase, convolutions
 from mnbench.studies._measured import own
 from mnbench.studies._operator_slopes import Times, limits_of
-from mnbench.study_records import Figure, Finding
+from mnbench.studies._shapes import Shapes
+from mnbench.study_records import Finding
 
 HARD_SWISH = "pointwise-hardswish"
 ACTIVATION_OF_KIND = {
@@ -153,30 +154,38 @@ def cost_finding(
 ) -> Finding:
     """Judge whether some activations cost next to nothing."""
     cells = [one for one in costs if one.operator.kind in kinds]
-    strict = family_level(slopes.level, len(backends) * len(kinds))
-    judged, figures = [], []
-    for backend in backends:
-        for kind in kinds:
-            mine = [one.over_linear for one in cells if (one.backend, one.operator.kind) == (backend, kind)]
-            judged.append(within(ratio_of(mean_logs(mine), strict), 0.0, CHEAP))
-            estimate = ratio_of(mean_logs(mine), slopes.level)
-            label = f"{backend}: {ACTIVATION_OF_KIND[kind]} over linear, mean of {len(mine)} shapes"
-            figures += [] if estimate is None else [Figure(label=label, unit="x", estimate=estimate)]
+    strict = family_level(slopes.level, len(cells))
+    judged = [within(ratio_of(one.over_linear, strict), 0.0, CHEAP) for one in cells]
+    compared = [
+        Shapes(
+            label=f"{backend}: {ACTIVATION_OF_KIND[kind]} over linear",
+            level=slopes.level,
+            logs={
+                _shape(one.operator): one.over_linear for one in cells if (one.backend, one.operator.kind) == (backend, kind)
+            },
+        )
+        for backend in backends
+        for kind in kinds
+    ]
     refused = sorted({one.refused for one in cells if one.refused})
     claim, source = HARD_CLAIM if HARD_SWISH in kinds else RECTIFIER_CLAIM
     return Finding(
         claim=claim,
         source=source,
         measured=f"at most {CHEAP - 1:.0%} more time than the linear layer: {tally(judged)}"
-        + "".join(f"; {f.label}: {f.estimate.value:.2f}" for f in figures)
+        + "".join(f"; {one.label}: {one.words()}" for one in compared)
         + f". {compiled_sentence(cells, layers)}"
         + "".join(f" Refused: {reason}." for reason in refused),
-        figures=tuple(figures),
+        figures=tuple(figure for one in compared for figure in one.figures()),
         verdict=combine(judged),
-        limits="Judged by the mean over the shapes; each of them is in the table. The activation stands behind a convolution "
-        "of as many channels in as out. Behind a block's projection, "
-        f"which has six times as many channels in, the same activation is a smaller share. {limits_of(slopes)}",
+        limits="A cell is one shape in one runtime. The activation stands behind a convolution of as many channels in as out. "
+        "Behind a block's projection, which has six times as many channels in, the same activation is a smaller share. "
+        f"{limits_of(slopes)}",
     )
+
+
+def _shape(operator: Operator) -> str:
+    return f"{operator.resolution}x{operator.resolution}x{operator.in_channels}"
 
 
 def compiled_sentence(cells: Sequence[Cost], layers: Mapping[tuple[Operator, str], tuple[float, float]]) -> str:

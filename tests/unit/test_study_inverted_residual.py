@@ -14,8 +14,8 @@ from mnbench.studies._inverted_residual_cells import fitted_growth
 from mnbench.studies._inverted_residual_counted import memory_finding
 from mnbench.studies._inverted_residual_findings import conclude
 from mnbench.studies._inverted_residual_rows import memory_rows
-from mnbench.studies._inverted_residual_shapes import Shapes
 from mnbench.studies._matched_blocks import inverted, matched
+from mnbench.studies._shapes import Shapes
 from mnbench.studies._zoo_blocks import grid_blocks, network_blocks
 from mnbench.study_records import Holds
 from tests.chain_runs import chain_run

@@ -1,4 +1,4 @@
-"""One comparison over several shapes, for the study `inverted-residual`: a mean stands only where the shapes agree."""
+"""One comparison over several shapes: a mean stands only where the shapes agree."""
 
 from __future__ import annotations
 
