@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnbench import environment, store
 from mnbench.errors import UsageError
+from mnbench.measure.workload import TOLERANCE_PCT, usual_ns
 from mnbench.records import Run
 from mnbench.stats.between_runs import Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
@@ -42,7 +43,8 @@ def compare(old: Path, new: Path, *, fail_if_slower_pct: float | None = None, al
     if hosts and not allow_different_hosts:
         told = "; ".join(f"{change.subject} is {change.old!r} in OLD and {change.new!r} in NEW" for change in hosts)
         raise UsageError(f"the runs are of two hosts: {told}. If you mean it, give --allow-different-hosts.")
-    found = diff_runs(before, after, (*hosts, *map(_change, setting_changes(before, after))), fail_if_slower_pct)
+    changes = map(_change, (*speed_changes(before, after), *setting_changes(before, after)))
+    found = diff_runs(before, after, (*hosts, *changes), fail_if_slower_pct)
     if all(entry.not_compared for entry in found.cases):
         raise UsageError(_nothing_in_common(found))
     return found
@@ -56,6 +58,29 @@ def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
     was, now = _digests(old), _digests(new)
     for subject in sorted(was.keys() & now.keys()):
         yield from environment.different(subject, was[subject], now[subject])
+
+
+def speed_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
+    """Yield how long the reference workload took where its usual time differs by more than a disturbed round's would.
+
+    Usual is the lower quartile of a run's readings, as in `mnbench.measure.workload`, apart for each number of threads: a
+    reading is that of the slowest of a case's CPUs.
+    """
+    was, now = _usual_ns(old), _usual_ns(new)
+    for threads in sorted(was.keys() & now.keys()):
+        change_pct = 100 * (now[threads] / was[threads] - 1)
+        if abs(change_pct) > TOLERANCE_PCT:
+            subject = f"the CPU's own speed (time of the reference workload, threads {threads}, {change_pct:+.1f} %)"
+            yield subject, f"{was[threads] / 1e3:.1f} µs", f"{now[threads] / 1e3:.1f} µs"
+
+
+def _usual_ns(run: Run) -> dict[int, int]:
+    readings: dict[int, list[int]] = {}
+    for samples in run.samples:
+        for kept in samples.rounds:
+            pair = (kept.workload_before_ns, kept.workload_after_ns)
+            readings.setdefault(samples.case.threads, []).extend(reading for reading in pair if reading)
+    return {threads: usual_ns(found) for threads, found in readings.items() if found}
 
 
 def _digests(run: Run) -> dict[str, str]:

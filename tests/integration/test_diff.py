@@ -20,14 +20,15 @@ ROOT = Path(__file__).parents[2]
 DONE, FAILED, USAGE = 0, 1, 2
 
 
-def stored(directory, latencies_ms, launches=5, **changes):
+def stored(directory, latencies_ms, launches=5, workload_ns=None, **changes):
     """Write a run of {case: milliseconds} as a measuring process would, and return its directory."""
     run = a_run(a_plan(*latencies_ms, NULL), **{"id": directory.name, "finished": False, **changes})
     writer = store.RunWriter(directory, run)
     for order, launch in enumerate(range(launches)):
         for case, ms in latencies_ms.items():
             writer.launch(a_launch(case, launch))
-            writer.round(case, launch, a_round([round(ms * (1_000_000 + 1000 * launch))], order=order))
+            readings = {"workload_before_ns": workload_ns, "workload_after_ns": workload_ns}
+            writer.round(case, launch, a_round([round(ms * (1_000_000 + 1000 * launch))], order=order, **readings))
     writer.finish(finished=True)
     return directory
 
@@ -172,6 +173,24 @@ def test_another_kernel_or_runtime_is_told_and_not_refused(tmp_path, old):
     assert {(c["subject"], c["old"], c["new"]) for c in json.loads(answer.stdout)["changes"]} == {
         ("kernel", "6", "7"), ("onnxruntime", "not set", "9.9"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now_ns", "told"),
+    [
+        (72_000, [("threads 1, +10.8 %)", "65.0 µs", "72.0 µs")]),
+        (60_000, [("threads 1, -7.7 %)", "65.0 µs", "60.0 µs")]),
+        (66_000, []),
+        (None, []),
+    ],
+)
+def test_a_cpu_that_itself_became_slower_or_faster_is_told(tmp_path, now_ns, told):
+    """The reference workload took 65 µs in OLD; beside a neighbour that stays for the whole of NEW it takes longer."""
+    old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=65_000)
+    new = stored(tmp_path / "new", {V1: 10.9}, workload_ns=now_ns)
+    answer = mnbench("diff", old, new, "--json")
+    changes = [c for c in json.loads(answer.stdout)["changes"] if "the CPU's own speed" in c["subject"]]
+    assert [(c["subject"].partition("workload, ")[2], c["old"], c["new"]) for c in changes] == told
 
 
 def test_runs_are_found_by_name_below_out(tmp_path, old):
