@@ -110,7 +110,7 @@ class Conductor:
         done = [(measured, samples.case) for samples in already.samples for measured in samples.rounds]
         for measured, case in sorted(done, key=lambda pair: pair[0].order):
             if measured.workload_before_ns is not None and measured.workload_after_ns is not None:
-                self._usual_speed[self._cpus_of(case)].differs(measured.workload_before_ns, measured.workload_after_ns)
+                self._usual_speed[self._cpus_of(case)].remember(measured.workload_before_ns, measured.workload_after_ns)
 
     def elapsed_s(self) -> float:
         return (time.perf_counter_ns() - self._start_ns) / 1e9
@@ -231,12 +231,14 @@ class Conductor:
     def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
         cpus = self._cpus_of(case)
+        usual = self._usual_speed[cpus]
+        usual.remember(reply.workload_before_ns, reply.workload_after_ns)
         measured = Round(
             index=index,
             regime=regime,
             order=self._order,
             started_ns=reply.started_ns - self._start_ns,
-            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(cpus), self._usual_speed[cpus]),
+            disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(cpus), usual),
             **fields,
         )
         self._order += 1

@@ -10,9 +10,10 @@ OTHER_CPUS_SHARE = 0.25
 
 
 def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
-    """Name what spoiled a round; empty for a good one. The limits are 2 % of the round's duration, and at least 1 ms.
+    """Name what spoiled a round; empty for a good one. `usual` remembers the round's own readings already.
 
-    Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks as well.
+    The limits are 2 % of the round's duration, and at least 1 ms. Steal and foreign time are counted in ticks of 10 ms on most
+    kernels, so they must exceed two ticks as well.
     """
     limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
     tick_limit_ns = max(limit_ns, 25_000_000)

@@ -170,6 +170,8 @@ def _profiled(request: OpenRequest) -> ProfileReply:
 def _disturbances(rounds: Sequence[RoundReply], request: OpenRequest) -> tuple[str, ...]:
     """Name all that spoiled one of the rounds."""
     threads, other_cpus, usual = request.case.threads, (os.cpu_count() or 1) - len(request.cpus), UsualSpeed()
+    for kept in rounds:
+        usual.remember(kept.workload_before_ns, kept.workload_after_ns)
     return tuple(dict.fromkeys(name for kept in rounds for name in disturbances(kept, threads, other_cpus, usual)))
 
 

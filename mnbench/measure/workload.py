@@ -80,12 +80,15 @@ class UsualSpeed:
     def __init__(self) -> None:
         self._readings_ns: deque[int] = deque(maxlen=REMEMBERED)
 
+    def remember(self, before_ns: int, after_ns: int) -> None:
+        """Remember the two readings of a round."""
+        self._readings_ns += (before_ns, after_ns)
+
     def differs(self, before_ns: int, after_ns: int) -> bool:
-        """Remember the two readings of a round; say whether one is more than 3 % slower or faster than usual.
+        """Say whether one of two remembered readings is more than 3 % slower or faster than usual.
 
         Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not.
         """
-        self._readings_ns += (before_ns, after_ns)
         usual = usual_ns(self._readings_ns)
         return max(abs(before_ns - usual), abs(after_ns - usual)) > TOLERANCE_PCT / 100 * usual
 

@@ -37,10 +37,15 @@ def test_the_work_is_the_same_however_often_it_is_done():
     assert np.allclose(first, 1.0)
 
 
+def seen(usual: UsualSpeed, before_ns: int, after_ns: int) -> bool:
+    usual.remember(before_ns, after_ns)
+    return usual.differs(before_ns, after_ns)
+
+
 def test_a_cpu_that_slows_down_for_good_is_soon_as_usual():
     usual = UsualSpeed()
-    assert not any(usual.differs(1000, 1001) for _ in range(REMEMBERED))
-    judged = [usual.differs(1300, 1300) for _ in range(REMEMBERED)]
+    assert not any(seen(usual, 1000, 1001) for _ in range(REMEMBERED))
+    judged = [seen(usual, 1300, 1300) for _ in range(REMEMBERED)]
     assert judged[0]
     assert judged.index(False) <= REMEMBERED // 2
     assert not any(judged[judged.index(False) :])
@@ -48,12 +53,12 @@ def test_a_cpu_that_slows_down_for_good_is_soon_as_usual():
 
 def test_while_a_neighbour_slows_half_of_the_rounds_the_others_stay_usual():
     usual = UsualSpeed()
-    usual.differs(1000, 1000)
-    assert [usual.differs(*(1000, 1000) if quiet else (1400, 1200)) for quiet in (1, 0, 0, 1, 0, 1, 1, 0)] == [
+    usual.remember(1000, 1000)
+    assert [seen(usual, *(1000, 1000) if quiet else (1400, 1200)) for quiet in (1, 0, 0, 1, 0, 1, 1, 0)] == [
         False, True, True, False, True, False, False, True,
     ]  # fmt: skip
 
 
 def test_a_change_within_the_very_first_round_is_seen():
-    assert UsualSpeed().differs(1000, 1200)
-    assert UsualSpeed().differs(1200, 1000)
+    assert seen(UsualSpeed(), 1000, 1200)
+    assert seen(UsualSpeed(), 1200, 1000)
