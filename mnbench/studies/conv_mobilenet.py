@@ -96,7 +96,7 @@ def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Ar
         figures=_measured.figures(labelled),
         verdict=combine(verdicts.values()),
         limits=f"{_threshold(fewer)} Untrained weights; accuracies are the paper's. One thread, batch 1, these backends only."
-        + _open(times),
+        + _lacking(run, logs, (FULL, MOBILENET)),
     )
 
 
@@ -118,7 +118,7 @@ def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifa
         verdict=combine(verdicts.values()),
         limits=f"Judged is the time alone: the claim holds where the thin network takes at most {SIMILAR:g} times the shallow "
         "one's, with the whole interval, and not where it takes more. Untrained weights; accuracies are the paper's. "
-        "One thread, batch 1, these backends only." + _open(times),
+        "One thread, batch 1, these backends only." + _lacking(run, logs, (NARROW, SHALLOW)),
     )
 
 
@@ -173,9 +173,10 @@ def _listed_ratios(times: Mapping[str, Estimate | None]) -> str:
     return _measured.listed([f"{value} (in {name})" for name, value in shown.items()]) + " times"
 
 
-def _open(times: Mapping[str, Estimate | None]) -> str:
-    missing = [name for name, time in times.items() if time is None]
-    return f" Not decided in {_measured.listed(missing)}: too few launches with both networks." if missing else ""
+def _lacking(run: Run, logs: Mapping[str, LaunchLogs], models: Sequence[str]) -> str:
+    """Say which of some networks were not measured, and why, as a sentence; empty when all were."""
+    names = {case.id: f"{NETWORKS[case.model]} ({case.backend})" for case in run.plan.cases if case.model in models}
+    return _measured.coverage(names, logs, _measured.noisy_cases(run)).sentence
 
 
 def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifact]) -> Row:

@@ -51,10 +51,18 @@ def test_the_thin_network_is_judged_by_whether_it_costs_about_as_much_as_the_sha
 def test_what_was_not_measured_is_an_empty_cell_and_no_verdict():
     found = concluded({study.FULL: None, study.MOBILENET: 10.0, study.NARROW: None, study.SHALLOW: 6.0})
     assert [finding.verdict for finding in found.findings] == [Holds.UNDECIDED, Holds.UNDECIDED]
-    assert "too few launches" in found.findings[0].limits
+    assert "Measured: 1 of 2; in fewer than 3 usable launches: Conv MobileNet (ort)." in found.findings[0].limits
     row = only_row(found.tables[0].rows, network=study.FULL)
     assert (row.latency_ms, row.time_of_mobilenet, row.madds) == (None, None, MADDS[study.FULL])
     found.plots[0].draw()
+
+
+def test_a_network_too_noisy_to_judge_is_named_as_that():
+    times = {study.FULL: 86.0, study.MOBILENET: 10.0, study.NARROW: 6.0, study.SHALLOW: 6.0}
+    factorised, narrow = concluded(times, noisy=[(study.SHALLOW, "ort")]).findings
+    assert (factorised.verdict, narrow.verdict) == (Holds.YES, Holds.UNDECIDED)
+    assert "Measured: 1 of 2; refused as too noisy: Shallow MobileNet (ort)." in narrow.limits
+    assert "refused" not in factorised.limits
 
 
 def test_the_plan_times_each_network_in_each_backend():
