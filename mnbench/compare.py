@@ -208,12 +208,11 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     """
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
-        advice = f"go on with it by: {old.plan.resume_command} {directory}"
-        raise UsageError(f"{directory} is a run of the study {old.plan.study}; {advice}")
-    if any(case.variant for case in old.plan.cases):
-        raise UsageError(f"{directory} is a self-test, of which no part can be judged; begin again: mnbench selftest")
+        raise UsageError(f"{directory} is a run of the study {old.plan.study}; {old.plan.going_on(directory)}")
     if old.finished:
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
+    if any(case.variant for case in old.plan.cases):
+        raise UsageError(f"{directory} is a part of a self-test, which cannot be judged; {old.plan.going_on(directory)}")
     host = environment.capture()
     changed = (*environment.host_differences(old.environment, host), *environment.setting_differences(old.environment, host))
     if changed:

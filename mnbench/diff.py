@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import statistics
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from mnbench import environment, store
 from mnbench.errors import UsageError
-from mnbench.measure.workload import TOLERANCE_PCT, usual_ns
+from mnbench.measure.workload import TOLERANCE_PCT
 from mnbench.records import Run
+from mnbench.stats.analysis import trusted_samples, usable_rounds
 from mnbench.stats.between_runs import Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
 
@@ -61,26 +63,28 @@ def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
 
 
 def speed_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
-    """Yield how long the reference workload took where its usual time differs by more than a disturbed round's would.
+    """Yield how long the reference workload took where that differs by more than 3 %, which would make a round disturbed.
 
-    Usual is the lower quartile of a run's readings, as in `mnbench.measure.workload`, apart for each number of threads: a
-    reading is that of the slowest of a case's CPUs.
+    It is the median of the readings beside the rounds that the ratios rest on, apart for each number of threads: a reading is
+    that of the slowest of a case's CPUs.
     """
-    was, now = _usual_ns(old), _usual_ns(new)
+    common = {case.id for case in old.plan.cases} & {case.id for case in new.plan.cases}
+    was, now = _workload_ns(old, common), _workload_ns(new, common)
     for threads in sorted(was.keys() & now.keys()):
         change_pct = 100 * (now[threads] / was[threads] - 1)
         if abs(change_pct) > TOLERANCE_PCT:
-            subject = f"the CPU's own speed (time of the reference workload, threads {threads}, {change_pct:+.1f} %)"
+            than = f"{abs(change_pct):.1f} % {'longer' if change_pct > 0 else 'shorter'}"
+            subject = f"the reference workload, which tells the CPU's own speed, took {than} (threads {threads})"
             yield subject, f"{was[threads] / 1e3:.1f} µs", f"{now[threads] / 1e3:.1f} µs"
 
 
-def _usual_ns(run: Run) -> dict[int, int]:
+def _workload_ns(run: Run, cases: Collection[str]) -> dict[int, float]:
     readings: dict[int, list[int]] = {}
-    for samples in run.samples:
-        for kept in samples.rounds:
+    for samples in trusted_samples(run):
+        for kept in usable_rounds(samples) if samples.case.id in cases else ():
             pair = (kept.workload_before_ns, kept.workload_after_ns)
             readings.setdefault(samples.case.threads, []).extend(reading for reading in pair if reading)
-    return {threads: usual_ns(found) for threads, found in readings.items() if found}
+    return {threads: statistics.median(found) for threads, found in readings.items() if found}
 
 
 def _digests(run: Run) -> dict[str, str]:

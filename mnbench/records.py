@@ -247,10 +247,11 @@ class Plan:
     full_cases: int | None = None
     """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
 
-    @property
-    def resume_command(self) -> str:
-        """The command that goes on with an interrupted run of this plan; the run follows it."""
-        return f"mnbench {'study' if self.study else 'compare'} --resume"
+    def going_on(self, run: object) -> str:
+        """Return how a user goes on after the end of an unfinished `run` (its directory or id) of this plan."""
+        if any(case.variant for case in self.cases):  # a part of a self-test says nothing
+            return "begin again: mnbench selftest"
+        return f"go on with: mnbench {'study' if self.study else 'compare'} --resume {run}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

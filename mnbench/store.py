@@ -217,7 +217,7 @@ def _explained(directory: Path, run: Run) -> Iterator[None]:
         yield
     except OSError as error:
         kept = (directory / RUN_FILE).exists()
-        advice = f"The rounds written so far are kept; make room and go on with: {run.plan.resume_command} {directory}"
+        advice = f"The rounds written so far are kept; make room and {run.plan.going_on(directory)}"
         raise StoreError(
             f"{directory} cannot be written: {error.strerror}. {advice if kept else 'Nothing was measured.'}"
         ) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,10 +89,5 @@ class UsualSpeed:
 
         Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not.
         """
-        usual = usual_ns(self._readings_ns)
-        return max(abs(before_ns - usual), abs(after_ns - usual)) > TOLERANCE_PCT / 100 * usual
-
-
-def usual_ns(readings_ns: Collection[int]) -> int:
-    """Return the lower quartile of one or more readings."""
-    return sorted(readings_ns)[len(readings_ns) // 4]
+        usual_ns = sorted(self._readings_ns)[len(self._readings_ns) // 4]
+        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > TOLERANCE_PCT / 100 * usual_ns

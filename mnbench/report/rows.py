@@ -72,7 +72,7 @@ class SummaryRow:
     roofline_pct: float | None
     """The machine's floor (`mnbench.stats.roofline`) in per cent of the latency; None without ceilings."""
     roofline_ci_low_pct: float | None
-    """The interval is the latency's; the ceilings are taken as they are."""
+    """The interval is the latency's; the ceilings are taken as exact (the study `roofline` pairs them in its networks.csv)."""
     roofline_ci_high_pct: float | None
     caveats: str | None
     """Codes, joined by `;`."""

@@ -200,6 +200,6 @@ def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
                 code="unfinished-run",
                 subject=f"{name}, {run.id}",
                 observed="the run was interrupted before its end",
-                advice=f"Go on with it first: {run.plan.resume_command} {run.id}.",
+                advice=f"Before comparing, {run.plan.going_on(run.id)}",
             )
         yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code != "few-launches")

@@ -107,13 +107,13 @@ def resume(directory: Path, options: StudyOptions, cache: Path, listener: compar
     Raises as `compare.resume` does, UsageError for no study.
     """
     old = store.load(directory)
-    options.skipped.extend(caveat.observed for caveat in old.caveats if caveat.code == SKIPPED)
     if not old.plan.study:
-        raise UsageError(f"{directory} is a run of no study; go on with it by: {old.plan.resume_command} {directory}")
+        raise UsageError(f"{directory} is a run of no study; {old.plan.going_on(directory)}")
     study = study_of(old)
     if not old.finished or study.facts is None or (directory / FACTS_FILE).exists():
         compare.resume(directory, cache, listener, study.name)
     # Else all is timed, and the end came while the facts were computed.
+    options.skipped.extend(caveat.observed for caveat in old.caveats if caveat.code == SKIPPED)
     finish(directory, options)
     return directory
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mnbench.records import Estimate
 from mnbench.study_records import Holds
 
+CORRECTED = "Judged by intervals that hold for all cases at once (Bonferroni); those of the figures stand alone."
 OF_CELL = {True: Holds.YES, False: Holds.NO, None: Holds.UNDECIDED}
 
 

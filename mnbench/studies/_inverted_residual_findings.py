@@ -21,17 +21,13 @@ from mnbench.studies._inverted_residual_counted import formula_finding, layers_p
 from mnbench.studies._inverted_residual_rows import BlockRow, MemoryRow
 from mnbench.studies._matched_blocks import TOLERANCE
 from mnbench.studies._operator_slopes import Times, backends_of, limits_of, operators_of
-from mnbench.studies._shapes import Shapes
+from mnbench.studies._shapes import RANGES, Shapes
 from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 
 SAME = 1.10
 """Costs that differ by less are called the same: a choice of this study, which no source names."""
 CHEAP = 1.05
 """A shortcut that adds less than this to its block costs next to nothing."""
-RANGES = (
-    "A mean over shapes stands only where it lies within the interval of each; else the least and the most, which are chosen "
-    "after the fact."
-)
 
 
 def conclude(run: Run, facts: Facts) -> Conclusion:

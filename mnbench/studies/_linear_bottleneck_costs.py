@@ -11,11 +11,11 @@ from mnbench.records import Run
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.slopes import SLOPE_METHOD, log_ratio, ratio_of
-from mnbench.studies._cell_verdicts import combine, family_level, tally, within
+from mnbench.studies._cell_verdicts import CORRECTED, combine, family_level, tally, within
 from mnbench.studies._compiled import LayersByCase, convolutions
 from mnbench.studies._measured import own
 from mnbench.studies._operator_slopes import Times, limits_of
-from mnbench.studies._shapes import Shapes
+from mnbench.studies._shapes import RANGES, Shapes
 from mnbench.study_records import Finding
 
 HARD_SWISH = "pointwise-hardswish"
@@ -178,9 +178,9 @@ def cost_finding(
         + "".join(f" Refused: {reason}." for reason in refused),
         figures=tuple(figure for one in compared for figure in one.figures()),
         verdict=combine(judged),
-        limits="A cell is one shape in one runtime. The activation stands behind a convolution of as many channels in as out. "
-        "Behind a block's projection, which has six times as many channels in, the same activation is a smaller share. "
-        f"{limits_of(slopes)}",
+        limits="A cell is one activation at one shape in one runtime. The activation stands behind a convolution of as many "
+        "channels in as out. Behind a block's projection, which has six times as many channels in, the same activation is a "
+        f"smaller share. {CORRECTED} {RANGES} {limits_of(slopes)}",
     )
 
 

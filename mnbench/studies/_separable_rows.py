@@ -44,7 +44,7 @@ class OperatorRow:
     single_over_slope_low: float | None
     single_over_slope_high: float | None
     gmadds_per_s: float | None
-    """This and the next two: from the slope, whose interval is theirs."""
+    """This and the next eight: from the slope, whose interval is theirs; ceilings are taken as exact."""
     gmadds_low_per_s: float | None
     gmadds_high_per_s: float | None
     gbytes_per_s: float | None

@@ -11,6 +11,11 @@ from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.slopes import mean_logs, ratio_of
 from mnbench.study_records import Figure
 
+RANGES = (
+    "A mean over shapes stands only where it lies within the interval of each; else the least and the most, which are chosen "
+    "after the fact."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shapes:

@@ -11,14 +11,13 @@ from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.slopes import ratio
 from mnbench.studies import _measured
 from mnbench.studies import _threads_batch_view as view
-from mnbench.studies._cell_verdicts import combine, family_level
+from mnbench.studies._cell_verdicts import CORRECTED, combine, family_level
 from mnbench.studies._threads_batch_view import NETWORKS, RankingRow, ScalingRow
 from mnbench.study_records import Finding, Holds
 
 ROUGHLY = 1.1
 """A figure within 10 % of what multiply-adds say counts as following them."""
 READING = "a reading of the MobileNetV2 paper, Table 4"
-CORRECTED = "Judged by intervals that hold for all cases at once (Bonferroni); those of the figures stand alone."
 
 Lacking = Callable[[Iterable[Case]], str]
 """Says which of the cases that a finding rests on have no interval, and why."""

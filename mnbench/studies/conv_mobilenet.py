@@ -96,7 +96,7 @@ def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Ar
         figures=_measured.figures(labelled),
         verdict=combine(verdicts.values()),
         limits=f"{_threshold(fewer)} Untrained weights; accuracies are the paper's. One thread, batch 1, these backends only."
-        + _lacking(run, logs, (FULL, MOBILENET)),
+        + _lacking(run, logs, (FULL, MOBILENET), times),
     )
 
 
@@ -118,7 +118,7 @@ def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifa
         verdict=combine(verdicts.values()),
         limits=f"Judged is the time alone: the claim holds where the thin network takes at most {SIMILAR:g} times the shallow "
         "one's, with the whole interval, and not where it takes more. Untrained weights; accuracies are the paper's. "
-        "One thread, batch 1, these backends only." + _lacking(run, logs, (NARROW, SHALLOW)),
+        "One thread, batch 1, these backends only." + _lacking(run, logs, (NARROW, SHALLOW), times),
     )
 
 
@@ -173,10 +173,14 @@ def _listed_ratios(times: Mapping[str, Estimate | None]) -> str:
     return _measured.listed([f"{value} (in {name})" for name, value in shown.items()]) + " times"
 
 
-def _lacking(run: Run, logs: Mapping[str, LaunchLogs], models: Sequence[str]) -> str:
-    """Say which of some networks were not measured, and why, as a sentence; empty when all were."""
+def _lacking(run: Run, logs: Mapping[str, LaunchLogs], models: Sequence[str], times: Mapping[str, Estimate | None]) -> str:
+    """Say which of two networks was not measured, and why, or where they have too few launches in common; empty if neither."""
     names = {case.id: f"{NETWORKS[case.model]} ({case.backend})" for case in run.plan.cases if case.model in models}
-    return _measured.coverage(names, logs, _measured.noisy_cases(run)).sentence
+    found = _measured.coverage(names, logs, _measured.noisy_cases(run))
+    apart = [name for name, time in times.items() if time is None]
+    if found.complete and apart:
+        return f" In {_measured.listed(apart)} too few launches have both networks."
+    return found.sentence
 
 
 def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifact]) -> Row:

@@ -89,7 +89,8 @@ def _fitting(options: StudyOptions) -> list[int]:
         if needed <= usable:
             fitting.append(batch)
         else:
-            options.skipped.append(f"batch {batch}: may need {needed >> 20} MiB, and {usable >> 20} MiB can be had")
+            reason = f"it may need {needed >> 20} MiB, and {usable >> 20} MiB can be had"
+            options.skipped.append(f"batch {batch} is left out: {reason}")
     return fitting
 
 

@@ -75,7 +75,7 @@ def _traffic(capacities: dict[int, int], threads: int, skipped: list[str]) -> li
     sizes = [size // SHARE_OF_CACHE.get(level, 4) // threads for level, size in capacities.items()]
     memory = max(capacities.values()) * MEMORY_TO_CACHE
     if memory > usable_memory_bytes():
-        skipped.append(f"memory bandwidth with {threads} threads needs {memory >> 20} MiB")
+        skipped.append(f"memory bandwidth with {threads} threads is left out: it needs {memory >> 20} MiB")
     else:
         sizes.append(memory // threads)
     names = [probes.traffic(kind, size) for size in sizes for kind in probes.TRAFFIC]

@@ -76,8 +76,8 @@ def _fitting(options: StudyOptions, workers: int) -> list[int]:
         if needed <= usable:
             fitting.append(batch)
         else:
-            reason = f"may need {needed >> 20} MiB, and {usable >> 20} MiB can be had"
-            options.skipped.append(f"batch {batch} of both networks: {reason}")
+            reason = f"they may need {needed >> 20} MiB, and {usable >> 20} MiB can be had"
+            options.skipped.append(f"batch {batch} of both networks is left out: {reason}")
     return fitting
 
 

@@ -12,5 +12,5 @@ from tests.benchmarks.timing import BACKENDS, V1_LAYERS, time_session
 @pytest.mark.parametrize("operator", [*catalog.suite("v1-operators"), *V1_LAYERS])
 def test_operator(benchmark, mnbench_session, operator, backend):
     size = catalog.card(operator).resolution
-    benchmark.group = f"operator at {size}x{size}" + (", changing its shape" if operator in V1_LAYERS else "")
+    benchmark.group = f"operator at {size}x{size}" + (", strided or widening" if operator in V1_LAYERS else "")
     time_session(benchmark, *mnbench_session(operator, backend), seconds=0.8)

@@ -17,7 +17,7 @@ V1_LAYERS = (
     *(_alone("pointwise", *shape, kernel=1) for shape in WIDENING),
     _alone("linear", 1, 1024, 1000, kernel=1),
 )
-"""MobileNetV1's layers that change a shape (its paper's Table 1). The others are in the suite `v1-operators`."""
+"""MobileNetV1's layers (its paper's Table 1) that the suite `v1-operators` lacks."""
 
 
 def time_session(benchmark, session, reply, *, seconds):

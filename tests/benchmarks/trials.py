@@ -29,6 +29,9 @@ PLANTED_PCT = 3
 STEPS = 3
 MOST_LAUNCHES = 500
 """Of a step."""
+MOST_OVER = 1.2
+"""All ratios' spread together over what is promised: some 16 ratios of ten runs, of which many share a case, stay below it by
+chance alone 19 times in 20."""
 SUBJECTS = tuple(itertools.product(("mobilenet_v2_1.0_224", "mobilenet_v1_1.0_224"), ("ort", "openvino")))
 
 
@@ -100,8 +103,8 @@ def spread(options: argparse.Namespace) -> int:
     over = root_mean_square([statistics.stdev(logs[name]) / root_mean_square(promised[name]) for name in logs])
     alone = sum(p < 0.05 for p in ps)
     print(f"all ratios together spread {over:.2f} times what is promised; {alone} of {len(ps)} more at 5 % each")
-    print(f"{sum(kept)} of {len(kept)} ratios spread no more than promised (F tests, Holm over the ratios, 5 %)")
-    return 0 if all(kept) else 1
+    print(f"{len(kept) - sum(kept)} of {len(kept)} ratios spread more than promised (F tests, Holm over the ratios, 5 %)")
+    return 0 if all(kept) and over <= MOST_OVER else 1
 
 
 def excess_p(logs: list[float], promised: list[float]) -> float:
@@ -109,7 +112,7 @@ def excess_p(logs: list[float], promised: list[float]) -> float:
     from scipy.stats import f
 
     between, within = statistics.stdev(logs), root_mean_square(promised)
-    degrees = 5 * (len(promised) - 1)  # behind the promise: about five a run, and that is few enough
+    degrees = 5 * (len(promised) - 1)
     return float(f.sf((between / within) ** 2, len(logs) - 1, degrees))
 
 

@@ -128,7 +128,7 @@ def test_a_run_is_resumed_by_the_command_it_belongs_to(tmp_path, study, wrong, r
     before = contents(tmp_path)
     done = mnbench(wrong, "--resume", run)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"go on with it by: mnbench {right} --resume {run}" in done.stderr
+    assert f"go on with: mnbench {right} --resume {run}" in done.stderr
     assert contents(tmp_path) == before
 
 
@@ -137,7 +137,7 @@ def test_an_interrupted_self_test_is_not_resumed(tmp_path):
     before = contents(tmp_path)
     done = mnbench("compare", "--resume", run)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "is a self-test, of which no part can be judged; begin again: mnbench selftest" in done.stderr
+    assert "is a part of a self-test, which cannot be judged; begin again: mnbench selftest" in done.stderr
     assert contents(tmp_path) == before
 
 

@@ -20,15 +20,28 @@ ROOT = Path(__file__).parents[2]
 DONE, FAILED, USAGE = 0, 1, 2
 
 
-def stored(directory, latencies_ms, launches=5, workload_ns=None, **changes):
-    """Write a run of {case: milliseconds} as a measuring process would, and return its directory."""
+def stored(directory, latencies_ms, launches=5, workload_ns=None, spoilt=(), **changes):
+    """Write a run of {case: milliseconds} as a measuring process would, and return its directory.
+
+    `workload_ns` are the reference workload's readings by launch, of all cases or by case; launches of `spoilt` were disturbed.
+    """
     run = a_run(a_plan(*latencies_ms, NULL), **{"id": directory.name, "finished": False, **changes})
     writer = store.RunWriter(directory, run)
     for order, launch in enumerate(range(launches)):
         for case, ms in latencies_ms.items():
+            readings = workload_ns[case] if isinstance(workload_ns, dict) else workload_ns or [None] * launches
             writer.launch(a_launch(case, launch))
-            readings = {"workload_before_ns": workload_ns, "workload_after_ns": workload_ns}
-            writer.round(case, launch, a_round([round(ms * (1_000_000 + 1000 * launch))], order=order, **readings))
+            writer.round(
+                case,
+                launch,
+                a_round(
+                    [round(ms * (1_000_000 + 1000 * launch))],
+                    order=order,
+                    workload_before_ns=readings[launch],
+                    workload_after_ns=readings[launch],
+                    disturbances=("changed CPU speed",) if launch in spoilt else (),
+                ),
+            )
     writer.finish(finished=True)
     return directory
 
@@ -175,22 +188,36 @@ def test_another_kernel_or_runtime_is_told_and_not_refused(tmp_path, old):
     }  # fmt: skip
 
 
+QUIET_NS, SLOW_NS = 65_000, 72_000
+WORKLOAD = "the reference workload, which tells the CPU's own speed, took"
+
+
 @pytest.mark.parametrize(
     ("now_ns", "told"),
     [
-        (72_000, [("threads 1, +10.8 %)", "65.0 µs", "72.0 µs")]),
-        (60_000, [("threads 1, -7.7 %)", "65.0 µs", "60.0 µs")]),
-        (66_000, []),
-        (None, []),
+        ([SLOW_NS] * 5, [(f"{WORKLOAD} 10.8 % longer (threads 1)", "65.0 µs", "72.0 µs")]),
+        ([QUIET_NS] * 2 + [SLOW_NS] * 3, [(f"{WORKLOAD} 10.8 % longer (threads 1)", "65.0 µs", "72.0 µs")]),
+        ([60_000] * 5, [(f"{WORKLOAD} 7.7 % shorter (threads 1)", "65.0 µs", "60.0 µs")]),
+        ([QUIET_NS] * 3 + [SLOW_NS] * 2, []),
+        ([66_000] * 5, []),
+        ([None] * 5, []),
     ],
 )
 def test_a_cpu_that_itself_became_slower_or_faster_is_told(tmp_path, now_ns, told):
-    """The reference workload took 65 µs in OLD; beside a neighbour that stays for the whole of NEW it takes longer."""
-    old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=65_000)
+    """Beside a neighbour that stays for most of NEW the reference workload takes longer than it did in OLD."""
+    old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=[QUIET_NS] * 5)
     new = stored(tmp_path / "new", {V1: 10.9}, workload_ns=now_ns)
     answer = mnbench("diff", old, new, "--json")
-    changes = [c for c in json.loads(answer.stdout)["changes"] if "the CPU's own speed" in c["subject"]]
-    assert [(c["subject"].partition("workload, ")[2], c["old"], c["new"]) for c in changes] == told
+    assert [(c["subject"], c["old"], c["new"]) for c in json.loads(answer.stdout)["changes"]] == told
+
+
+def test_the_speed_beside_a_round_that_is_not_used_or_not_compared_is_not_looked_at(tmp_path):
+    old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=[QUIET_NS] * 5)
+    new = stored(tmp_path / "new", {V1: 10.0, V2: 5.0}, workload_ns={V1: [QUIET_NS] * 5, V2: [SLOW_NS] * 5})
+    slow = [QUIET_NS] * 4 + [SLOW_NS] * 6
+    disturbed = stored(tmp_path / "disturbed", {V1: 10.0}, launches=10, workload_ns=slow, spoilt=(7, 8, 9))
+    for other in (new, disturbed):
+        assert not json.loads(mnbench("diff", old, other, "--json").stdout)["changes"]
 
 
 def test_runs_are_found_by_name_below_out(tmp_path, old):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -33,14 +34,23 @@ def begun(monkeypatch, tmp_path):
     return outcomes, names
 
 
-def test_what_a_study_leaves_out_is_told_when_it_fails_too(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        (StoreError("the disk is full."), 1, "the disk is full."),
+        (compare.Interrupted(Path("run"), signal.SIGINT), 130, "go on with: mnbench study --resume run"),
+    ],
+)
+def test_what_a_study_leaves_out_is_told_however_it_ends(monkeypatch, capsys, end, code, told):
     def run(name, options, *_):
-        options.skipped.extend(["batch 64 needs 9 GiB", "batch 64 needs 9 GiB"])
-        raise StoreError("the disk is full.")
+        options.skipped.extend(["batch 64 is left out", "batch 64 is left out"])
+        raise end
 
     monkeypatch.setattr(studies, "run", run)
-    assert cli.main(["study", "memory", "--quiet"]) == 1
-    assert capsys.readouterr().err.splitlines() == ["mnbench: the disk is full.", "mnbench: batch 64 needs 9 GiB"]
+    assert cli.main(["study", "memory", "--quiet"]) == code
+    first, second = capsys.readouterr().err.splitlines()
+    assert told in first
+    assert second == "mnbench: batch 64 is left out"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
