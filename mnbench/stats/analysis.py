@@ -35,7 +35,7 @@ LATENCY_METHOD = "geometric mean over launches of round medians, Student t on lo
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
 NOISY_SHARE = 1 / 3
-"""Share of disturbed rounds from which on nothing is concluded: what is left was measured beside the same disturbance."""
+"""Share of disturbed first tries from which on nothing is concluded: what is left was measured beside the same disturbance."""
 NOISY_ROUNDS = 3
 TOO_NOISY = "too-noisy"
 """Code of the caveat that names a case from which nothing is concluded."""
@@ -100,10 +100,24 @@ def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int
 
 
 def is_noisy(launches: Iterable[Samples], regime: str = "steady") -> bool:
-    """Say whether so many rounds of a case in one regime were disturbed that the others are not to be trusted either."""
-    rounds = [r for samples in launches for r in samples.rounds if r.regime == regime]
-    disturbed = sum(1 for r in rounds if r.disturbances)
-    return disturbed >= NOISY_ROUNDS and disturbed > NOISY_SHARE * len(rounds)
+    """Say whether so many rounds of a case in one regime were disturbed that the others are not to be trusted either.
+
+    Counted are first tries. Only a disturbed round is repeated, at once and beside the same disturbance: with its repeats, one
+    bad second in a launch would weigh three times what a good one does.
+    """
+    tries = first_tries(launches, regime)
+    disturbed = sum(1 for r in tries if r.disturbances)
+    return disturbed >= NOISY_ROUNDS and disturbed > NOISY_SHARE * len(tries)
+
+
+def first_tries(launches: Iterable[Samples], regime: str = "steady") -> list[Round]:
+    """Return the rounds of one regime of a case without those that repeat one."""
+    tries: dict[tuple[int, int], Round] = {}
+    for samples in launches:
+        for kept in samples.rounds:
+            if kept.regime == regime:
+                tries.setdefault((samples.launch, kept.index), kept)
+    return list(tries.values())
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
