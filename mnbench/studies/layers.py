@@ -45,6 +45,7 @@ from mnbench.studies._planning import check_backends, sweep_plan
 from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
+QUICK_MODELS = MODELS[:2]
 BUDGET_S, QUICK_BUDGET_S = 40.0, 25.0
 LAUNCHES, QUICK_LAUNCHES = 8, 3
 """Profiled launches of a case."""
@@ -66,7 +67,9 @@ RATES_CAPTION = "How fast each layer computes, against the multiply-adds it make
 
 def plan(options: StudyOptions) -> Plan:
     """Time each network in each backend. Raises as `check_backends` does, and UsageError for a backend without profiler."""
-    models = tuple(dict.fromkeys(catalog.card(name).name for name in options.models or MODELS))
+    models = tuple(
+        dict.fromkeys(catalog.card(name).name for name in options.models or (QUICK_MODELS if options.quick else MODELS))
+    )
     cases = [Case(model=model, backend=backend) for model in models for backend in options.backends]
     check_backends(cases)
     for backend in options.backends:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 V2 = "mobilenet_v2_1.0_224"
 NETWORKS = (V1, V2, "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
-BUDGET_S = 150.0
+QUICK_NETWORKS = NETWORKS[:2]
+BUDGET_S, QUICK_BUDGET_S = 150.0, 62.0
+"""Quick: with 15 s of export and the conclusion it ends within 90 s."""
 
 KERNELS: dict[str, tuple[str, ...]] = {
     "fp32": ("conv_k7_c32_r56", "conv_k3_c64_r56", "conv_k5_c64_r56", "conv_k3_c128_r56", "matmul_512"),
@@ -49,7 +51,7 @@ def plan(options: StudyOptions) -> Plan:
     if not roofline.capacities(host, 1):
         raise UsageError("the kernel does not tell the sizes of the caches, so their bandwidths cannot be measured apart.")
     all_cores = min(environment.cpu_budget()[0], len(options.cpus) if options.cpus else 1 << 16)
-    models = tuple(catalog.card(name).name for name in options.models) or NETWORKS
+    models = tuple(catalog.card(name).name for name in options.models) or (QUICK_NETWORKS if options.quick else NETWORKS)
     runtimes = [backend for backend in options.backends if backend not in ("null", "probe")]
     networks = [Case(model=model, backend=backend) for model in models for backend in runtimes]
     missing = {precision for precision, flags in NEEDS.items() if not flags & set(host.isa)}
@@ -67,7 +69,8 @@ def plan(options: StudyOptions) -> Plan:
     move = {threads: _traffic(roofline.capacities(host, threads), threads, options.skipped) for threads in counts}
     # One core's probes stand on both sides of the networks that are held against them.
     cases = [*multiply[1], *networks, *move[1], *(case for n in counts[1:] for case in (*multiply[n], *move[n]))]
-    return sweep_plan(cases, options, budget_s=BUDGET_S, baseline=V2 if V2 in models else models[0], round_ms=40.0)
+    budget_s = QUICK_BUDGET_S if options.quick else BUDGET_S
+    return sweep_plan(cases, options, budget_s=budget_s, baseline=V2 if V2 in models else models[0], round_ms=40.0)
 
 
 def _traffic(capacities: dict[int, int], threads: int, skipped: list[str]) -> list[Case]:
