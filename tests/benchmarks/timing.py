@@ -1,21 +1,14 @@
 """What every benchmark does with an open session."""
 
-from mnbench.catalog.operators import Operator
+from dataclasses import replace
+
+from mnbench.studies._separable_grid import V1_LAYERS as TABLE_1
 
 BACKENDS = ("ort", "openvino")
-STRIDED = (("standard", 224, 3, 32), ("depthwise", 112, 64, 64), ("depthwise", 56, 128, 128), ("depthwise", 28, 256, 256),
-           ("depthwise", 14, 512, 512))  # fmt: skip
-WIDENING = ((56, 64, 128), (28, 128, 256), (14, 256, 512), (7, 512, 1024))
-
-
-def _alone(kind: str, resolution: int, channels_in: int, channels_out: int, **sizes: int) -> str:
-    return Operator(kind=kind, resolution=resolution, in_channels=channels_in, out_channels=channels_out, alone=1, **sizes).name
-
-
-V1_LAYERS = (
-    *(_alone(*shape, kernel=3, stride=2) for shape in STRIDED),
-    *(_alone("pointwise", *shape, kernel=1) for shape in WIDENING),
-    _alone("linear", 1, 1024, 1000, kernel=1),
+V1_LAYERS = tuple(
+    replace(operator, alone=1).name
+    for operator, _ in TABLE_1
+    if operator.stride > 1 or (operator.in_channels != operator.out_channels and operator.resolution != 112)
 )
 """MobileNetV1's layers (its paper's Table 1) that the suite `v1-operators` lacks."""
 

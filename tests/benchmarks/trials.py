@@ -112,7 +112,7 @@ def excess_p(logs: list[float], promised: list[float]) -> float:
     from scipy.stats import f
 
     between, within = statistics.stdev(logs), root_mean_square(promised)
-    degrees = 5 * (len(promised) - 1)
+    degrees = 5 * (len(promised) - 1)  # behind the promise, taken low: a run of few launches has about five
     return float(f.sf((between / within) ** 2, len(logs) - 1, degrees))
 
 
