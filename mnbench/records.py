@@ -292,6 +292,9 @@ class Round:
     workload_before_ns: int | None = None
     workload_after_ns: int | None = None
     """Time of the reference workload just before and just after the measured part. None in runs stored before it was timed."""
+    stream_before_ns: int | None = None
+    stream_after_ns: int | None = None
+    """Time of the reference stream, outside all that is measured. None where it was not timed: in cold rounds and in sweeps."""
     regime: str = "steady"
     """`steady`: back to back. `cold`: each inference after `Plan.evict_bytes` of other memory was read and written."""
     disturbances: tuple[str, ...] = ()

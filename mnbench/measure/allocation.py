@@ -11,39 +11,42 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from mnbench.records import Case, Estimate, Plan
-from mnbench.stats.analysis import pairs_of
-from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.analysis import differences_of, latency, pairs_of
+from mnbench.stats.drift import drift_variance
 from mnbench.stats.paired import paired_ratio
 
 RoundLogs = Mapping[int, Sequence[float]]
 """By launch: log of the median latency of each usable round."""
 
+NO_STREAM: RoundLogs = {}
 FEWEST_LAUNCHES = 5
 """No case stops earlier, however narrow its interval: the width of an interval over three launches is itself a matter of luck,
 and stopping at lucky ones makes intervals cover less than they say."""
 MOST_ROUNDS = 8
 
 
-def unfinished(plan: Plan, rounds: Mapping[str, RoundLogs]) -> list[Case]:
+def unfinished(plan: Plan, rounds: Mapping[str, RoundLogs], stream: RoundLogs = NO_STREAM) -> list[Case]:
     """Return the cases that need another wave: all of them, unless `plan.target_ci_pct` is set.
 
     With a target, a case is needed as long as a ratio it takes part in (or, without any ratio, its latency) rests on too few
-    launches or has an interval of more than ± the target. `rounds` maps case ids.
+    launches or has an interval of more than ± the target. `rounds` maps case ids; `stream` has the log readings of the
+    reference stream by launch.
     """
     if plan.target_ci_pct is None:
         return list(plan.cases)
     logs = {case.id: launch_means(rounds.get(case.id, {})) for case in plan.cases}
+    stream_logs = launch_means(stream)
     needed: set[Case] = set()
     paired: set[Case] = set()
     for case, baseline in pairs_of(plan):
         paired |= {case, baseline}
-        common = sorted(logs[case.id].keys() & logs[baseline.id].keys())
-        if _too_wide(paired_ratio([logs[case.id][n] - logs[baseline.id][n] for n in common], plan.level), len(common), plan):
+        found = differences_of(logs[case.id], logs[baseline.id])
+        ratio = paired_ratio(list(found.values()), plan.level, drift_variance(found, stream_logs))
+        if _too_wide(ratio, len(found), plan):
             needed |= {case, baseline}
     alone = [case for case in plan.cases if case not in paired]
     for case in alone:
-        values = list(logs[case.id].values())
-        if _too_wide(geometric_mean(values, plan.level, ""), len(values), plan):
+        if _too_wide(latency(logs[case.id], stream_logs, plan.level), len(logs[case.id]), plan):
             needed.add(case)
     return [case for case in plan.cases if case in needed]
 

@@ -23,6 +23,7 @@ from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
 from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
+from mnbench.stats.drift import readings_of
 
 MOST_REPEATS = 2
 """Extra attempts at a disturbed round."""
@@ -100,6 +101,7 @@ class Conductor:
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
         self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(UsualSpeed)
         self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
+        self._stream_logs: defaultdict[int, list[float]] = defaultdict(list)
         for samples in already.samples:
             for measured in samples.rounds:
                 self._note(samples.case, samples.launch, measured)
@@ -122,7 +124,7 @@ class Conductor:
     def unfinished(self) -> list[Case]:
         """Return the cases that need another wave and have not failed for good."""
         alive = [case for case in self._plan.cases if not self._given_up(case)]
-        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs)
+        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs, self._stream_logs)
 
     def memory_pass(self) -> None:
         """Open each case, alone and untimed, for what it holds in memory; as many times as the plan says, all cases in turn."""
@@ -197,6 +199,7 @@ class Conductor:
             evict_bytes=self._plan.evict_bytes,
             least=self._plan.least_inferences,
             most=self._plan.most_inferences,
+            stream=regime == "steady" and not self._plan.sweep,  # it would take as long as a sweep's rounds
         )
         for _ in range(1 + MOST_REPEATS):
             began_s, began_ns = self.elapsed_s(), time.perf_counter_ns()
@@ -219,6 +222,7 @@ class Conductor:
         if measured.regime == "steady" and not measured.disturbances:
             logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
             logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
+            self._stream_logs[launch] += readings_of(measured)
 
     def _rounds_worth(self, case: Case) -> int:
         """Return the rounds for a launch of a case: the plan's number, or with a target what its variances make best."""

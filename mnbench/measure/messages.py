@@ -40,6 +40,8 @@ class RoundRequest:
     least: int = 1
     most: int = 2_000
     """Inferences of the measured part, whatever the target."""
+    stream: bool = False
+    """Time the reference stream as well, on both sides of all that is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class RoundReply:
     throttled_ns: int | None
     workload_before_ns: int
     workload_after_ns: int
+    stream_before_ns: int | None = None
+    stream_after_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

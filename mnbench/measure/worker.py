@@ -6,13 +6,14 @@ launch's log. The runtime is imported only after the process is pinned and its e
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +27,7 @@ from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
-from mnbench.measure.workload import ReferenceWorkload
+from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
 from mnbench.processes import die_with_parent
 
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
     _say(replies, Started())
     opened: _Opened | None = None
+    stream = functools.cache(ReferenceStream)  # one for all that is opened, and none before it is asked for
     idle_since_ns = time.process_time_ns()
     while line := requests.readline():
         idle_cpu_ns = time.process_time_ns() - idle_since_ns
@@ -67,7 +69,10 @@ def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
             _say(replies, reply)
         elif isinstance(asked, RoundRequest) and opened is not None:
             check_affinity(opened.cpus)
+            before_ns = stream().time_ns() if asked.stream else None
             measured = measure_round(opened.session, asked, opened.reader, opened.workload, idle_cpu_ns)
+            if asked.stream:
+                measured = replace(measured, stream_before_ns=before_ns, stream_after_ns=stream().time_ns())
             check_affinity(opened.cpus)  # and again: a runtime may have moved a thread meanwhile
             _say(replies, measured)
         else:

@@ -67,6 +67,29 @@ class ReferenceWorkload:
         return self._now_ns() - started_ns
 
 
+STREAM_BYTES = 24 << 20
+"""Of the reference stream: more than a CPU's own caches hold. A pass takes 0.8 ms, making the block 12 ms, once a launch."""
+PASSES = 2
+"""Of which the faster counts: the first also fetches what the network had displaced."""
+
+
+class ReferenceStream:
+    """Times the reading of a block of memory, on the CPU of the calling thread."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._now_ns = now_ns
+        self._block = np.ones(STREAM_BYTES // 8)
+
+    def time_ns(self) -> int:
+        """Return the time of the faster of two passes, in nanoseconds."""
+        return min(self._once_ns() for _ in range(PASSES))
+
+    def _once_ns(self) -> int:
+        started_ns = self._now_ns()
+        self._block.sum()
+        return self._now_ns() - started_ns
+
+
 def _one_thread() -> ThreadPoolExecutor:
     """Return a thread that stays: one that just ends could be met by those who look at all threads of this process."""
     from concurrent.futures import ThreadPoolExecutor  # 14 ms that a worker on one CPU need not spend on its start

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mnbench.records import Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
 from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
 from mnbench.stats import roofline
-from mnbench.stats.analysis import TOO_NOISY
+from mnbench.stats.noise import TOO_NOISY
 
 NS_PER_MS = 1e6
 BASELINE = "baseline"

@@ -28,20 +28,18 @@ from mnbench.records import (
     Samples,
     Verdict,
 )
-from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile
+from mnbench.stats import noise
+from mnbench.stats.drift import drift_variance, stream_logs
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile, widened
 from mnbench.stats.paired import equivalence_p, paired_p, paired_ratio
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
-NOISY_SHARE = 1 / 3
-"""Share of disturbed first tries from which on nothing is concluded: what is left was measured beside the same disturbance."""
-NOISY_ROUNDS = 3
-TOO_NOISY = "too-noisy"
-"""Code of the caveat that names a case from which nothing is concluded."""
 
 LaunchLogs = Mapping[int, float]
 """log(latency in ns) of each usable launch of one case, by launch number."""
+EMPTY: LaunchLogs = {}
 
 
 def analyse(run: Run) -> Analysis:
@@ -50,14 +48,18 @@ def analyse(run: Run) -> Analysis:
     launches = _by_case(trusted_samples(run))
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
     to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
-    noisy = {case.id for case in plan.cases if is_noisy(launches.get(case.id, ()))}
-    compared = [_unless_noisy(c, noisy) for c in compare_pairs([*to_baseline, *to_backend], logs, plan)]
+    noisy = noise.noisy_cases(launches)
+    stream = stream_logs(trusted_samples(run))
+    compared = noise.judge(compare_pairs([*to_baseline, *to_backend], logs, plan, stream), noisy, launches, plan)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
-    results = tuple(_result(case, launches.get(case.id, ()), logs[case.id], by_case.get(case.id), run) for case in plan.cases)
+    results = tuple(
+        _result(case, launches.get(case.id, ()), logs[case.id], stream, by_case.get(case.id), run, noisy=case.id in noisy)
+        for case in plan.cases
+    )
     return Analysis(
         results=results,
         between_backends=tuple(compared[len(to_baseline) :]),
-        caveats=(*run.caveats, *_caveats(run, results, launches)),
+        caveats=(*run.caveats, *_caveats(run, results, launches, noisy), *noise.caveats(compared, noisy, launches)),
     )
 
 
@@ -99,25 +101,10 @@ def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int
     return logs
 
 
-def is_noisy(launches: Iterable[Samples], regime: str = "steady") -> bool:
-    """Say whether so many rounds of a case in one regime were disturbed that the others are not to be trusted either.
-
-    Counted are first tries. Only a disturbed round is repeated, at once and beside the same disturbance: with its repeats, one
-    bad second in a launch would weigh three times what a good one does.
-    """
-    tries = first_tries(launches, regime)
-    disturbed = sum(1 for r in tries if r.disturbances)
-    return disturbed >= NOISY_ROUNDS and disturbed > NOISY_SHARE * len(tries)
-
-
-def first_tries(launches: Iterable[Samples], regime: str = "steady") -> list[Round]:
-    """Return the rounds of one regime of a case without those that repeat one."""
-    tries: dict[tuple[int, int], Round] = {}
-    for samples in launches:
-        for kept in samples.rounds:
-            if kept.regime == regime:
-                tries.setdefault((samples.launch, kept.index), kept)
-    return list(tries.values())
+def latency(logs: LaunchLogs, stream: LaunchLogs, level: float) -> Estimate | None:
+    """Return the latency behind the launches' logs, in ns; `stream` has, by launch, the log of the reference stream's time."""
+    plain = geometric_mean(list(logs.values()), level, LATENCY_METHOD)
+    return widened(plain, drift_variance(logs, stream), len(logs) - 1)
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
@@ -126,20 +113,30 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
     return wanted if wanted in plan.cases else None
 
 
-def compare_pairs(pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan) -> list[Comparison]:
+def compare_pairs(
+    pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan, stream: LaunchLogs = EMPTY
+) -> list[Comparison]:
     """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs.
 
-    Both kinds are: "different" over all pairs, and "equivalent" over all pairs, each by Holm's procedure.
+    Both kinds are: "different" over all pairs, and "equivalent" over all pairs, each by Holm's procedure. `logs` maps case
+    ids; `stream` has, by launch, the log of the reference stream's time, whose drift widens what feels it.
     """
-    differences = [_differences(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
-    different = _adjusted([paired_p(d, len(pairs)) for d in differences])
-    equivalent = _adjusted([equivalence_p(d, log_margin(plan), len(pairs)) for d in differences])
+    by_launch = [differences_of(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
+    measured = [(list(found.values()), drift_variance(found, stream)) for found in by_launch]
+    different = _adjusted([paired_p(found, len(pairs), drift) for found, drift in measured])
+    equivalent = _adjusted([equivalence_p(found, log_margin(plan), len(pairs), drift) for found, drift in measured])
     comparisons = []
     for place, (case, baseline) in enumerate(pairs):
-        ratio = paired_ratio(differences[place], plan.level)
+        found, drift = measured[place]
+        ratio = paired_ratio(found, plan.level, drift)
         verdict = decide(ratio, different[place], equivalent[place], plan)
         comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=different[place], verdict=verdict))
     return comparisons
+
+
+def differences_of(case: LaunchLogs, baseline: LaunchLogs) -> dict[int, float]:
+    """Return the log ratio of two cases by launch, in their order, for the launches that both have."""
+    return {launch: case[launch] - baseline[launch] for launch in sorted(case.keys() & baseline.keys())}
 
 
 def log_margin(plan: Plan) -> float:
@@ -169,12 +166,6 @@ def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(adjusted) for p in p_values]
 
 
-def _unless_noisy(comparison: Comparison, noisy: Collection[str]) -> Comparison:
-    if comparison.case.id in noisy or comparison.baseline.id in noisy:
-        return replace(comparison, verdict=Verdict.TOO_NOISY)
-    return comparison
-
-
 def _by_case(samples: Iterable[Samples]) -> dict[str, list[Samples]]:
     grouped: dict[str, list[Samples]] = {}
     for launch in samples:
@@ -194,28 +185,32 @@ def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
     return [(case, base) for case in plan.cases if (base := first[replace(case, backend="")]) != case]
 
 
-def _differences(case: LaunchLogs, baseline: LaunchLogs) -> list[float]:
-    return [case[launch] - baseline[launch] for launch in sorted(case.keys() & baseline.keys())]
-
-
-def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseline: Comparison | None, run: Run) -> CaseResult:
+def _result(
+    case: Case,
+    launches: Sequence[Samples],
+    logs: LaunchLogs,
+    stream: LaunchLogs,
+    vs_baseline: Comparison | None,
+    run: Run,
+    *,
+    noisy: bool,
+) -> CaseResult:
     plan = run.plan
     pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
-    noisy = is_noisy(launches)
     # Samples enough for a percentile may all be of one process: what an interval needs, it needs too.
     ranked = [] if noisy or len(logs) < FEWEST_LAUNCHES else pooled
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
-        latency_ns=geometric_mean(list(logs.values()), plan.level, LATENCY_METHOD),
+        latency_ns=latency(logs, stream, plan.level),
         p90_ns=percentile(ranked, 90.0),
         p99_ns=percentile(ranked, 99.0),
         launches=len(logs),
         samples=len(pooled),
         vs_baseline=vs_baseline,
-        cold_ns=_cold(launches, plan),
+        cold_ns=None if noisy else _cold(launches, plan),
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
         load_ns=_of_launches([s.load_ns for s in once], plan) if "load" in plan.regimes else None,
         memory_bytes=round(statistics.median(readings)) if readings else None,
@@ -223,8 +218,8 @@ def _result(case: Case, launches: Sequence[Samples], logs: LaunchLogs, vs_baseli
 
 
 def _cold(launches: Sequence[Samples], plan: Plan) -> Estimate | None:
-    """Estimate the cold latency, unless its own rounds or the steady ones of the same launches were too disturbed."""
-    if is_noisy(launches) or is_noisy(launches, "cold"):
+    """Estimate the cold latency, unless its own rounds were too disturbed."""
+    if noise.is_noisy(launches, "cold"):
         return None
     return geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD)
 
@@ -234,7 +229,9 @@ def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
     return geometric_mean([math.log(max(1, time_ns)) for time_ns in times_ns], plan.level, ONCE_METHOD)
 
 
-def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]]) -> Iterable[Caveat]:
+def _caveats(
+    run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]], noisy: Collection[str]
+) -> Iterable[Caveat]:
     yield from _denormal(run.artifacts)
     for result in results:
         case_id = result.case.id
@@ -252,20 +249,20 @@ def _caveats(run: Run, results: Sequence[CaseResult], launches: Mapping[str, Seq
                 observed=f"not enough launches: {result.launches} usable, and an interval needs {FEWEST_LAUNCHES}",
                 advice="Raise --budget, or measure fewer cases at once.",
             )
-        yield from _disturbed(case_id, launches.get(case_id, ()))
+        yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
 
 
-def _disturbed(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
+def _disturbed(case_id: str, launches: Sequence[Samples], *, too_noisy: bool) -> Iterable[Caveat]:
     rounds = [r for samples in launches for r in samples.rounds]
     reasons = Counter(reason for r in rounds for reason in r.disturbances)
-    if reasons:
+    if reasons or too_noisy:
         disturbed = sum(1 for r in rounds if r.disturbances)
         seen = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        too_noisy = is_noisy(launches)
+        others = "; of all cases' first tries more than a third were" if too_noisy and not noise.is_noisy(launches) else ""
         yield Caveat(
-            code=TOO_NOISY if too_noisy else "disturbed-rounds",
+            code=noise.TOO_NOISY if too_noisy else "disturbed-rounds",
             subject=case_id,
-            observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out: {seen}",
+            observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out{seen and f': {seen}'}{others}",
             advice="Stop other programs on this machine; the rounds are kept in rounds.csv."
             + (
                 " Nothing is concluded from this case, and only its steady latency is shown: run `mnbench doctor`, then measure"
@@ -274,7 +271,7 @@ def _disturbed(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
                 else ""
             ),
         )
-        if is_noisy(launches, "cold") and not too_noisy:
+        if noise.is_noisy(launches, "cold") and not too_noisy:
             cold = [r for r in rounds if r.regime == "cold"]
             yield Caveat(
                 code="cold-too-noisy",

@@ -1,27 +1,29 @@
 """One run against an earlier one, case by case: what `mnbench diff` says. Pure: records in, records out.
 
-Launches of two runs share no wave, so they cannot be paired: drift between the runs does not cancel and is not in the
-interval. docs/methodology.md says what follows for the gate.
+Launches of two runs share no wave, so they cannot be paired: drift between the runs does not cancel. Of it the interval holds
+only what the memory's speed did within each run. docs/methodology.md says what follows for the gate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
 from mnbench.stats.analysis import (
-    LATENCY_METHOD,
+    LaunchLogs,
     analyse,
     decide,
-    is_noisy,
     judged_by_workload,
+    latency,
     launch_logs,
     log_margin,
     trusted_samples,
 )
-from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm
+from mnbench.stats.drift import drift_variance, stream_logs
+from mnbench.stats.intervals import FEWEST_LAUNCHES, holm
+from mnbench.stats.noise import noisy_cases
 from mnbench.stats.welch import equivalence_p, ratio_of_independent
 
 NULL_BACKEND = "null"
@@ -112,23 +114,30 @@ def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterato
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
     old_launches, new_launches = _by_case(old), _by_case(new)
     old_logs, new_logs = _logs(old_launches), _logs(new_launches)
+    old_stream, new_stream = stream_logs(trusted_samples(old)), stream_logs(trusted_samples(new))
     cases = [case for case in old.plan.cases if case.backend != NULL_BACKEND]
-    reasons = {case: _reason(case, old, new, old_launches, new_launches) for case in cases}
+    runs = (
+        ("OLD", old, old_launches, noisy_cases(old_launches)),
+        ("NEW", new, new_launches, noisy_cases(new_launches)),
+    )
+    reasons = {case: _missing(case, new) or next((r for one in runs if (r := _reason(case, *one))), None) for case in cases}
+    groups = {case: (list(new_logs[case].values()), list(old_logs[case].values())) for case in cases if reasons[case] is None}
+    drift = {c: drift_variance(new_logs[c], new_stream) + drift_variance(old_logs[c], old_stream) for c in groups}
     tests = {
         case: test
-        for case in cases
-        if reasons[case] is None and (test := ratio_of_independent(new_logs[case], old_logs[case], plan.level)) is not None
+        for case, (later, earlier) in groups.items()
+        if (test := ratio_of_independent(later, earlier, plan.level, drift[case])) is not None
     }
     adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
-    outside = [equivalence_p(new_logs[case], old_logs[case], log_margin(plan)) for case in tests]
+    outside = [equivalence_p(*groups[case], log_margin(plan), drift[case]) for case in tests]
     equivalent = dict(zip(tests, holm([p for p in outside if p is not None]), strict=True))
     for case in cases:
         ratio = tests[case][0] if case in tests else None
         verdict = None if ratio is None else decide(ratio, adjusted[case], equivalent[case], plan)
         yield CaseDiff(
             case=case,
-            old_ns=geometric_mean(old_logs.get(case, ()), plan.level, LATENCY_METHOD),
-            new_ns=geometric_mean(new_logs.get(case, ()), plan.level, LATENCY_METHOD),
+            old_ns=latency(old_logs.get(case, {}), old_stream, plan.level),
+            new_ns=latency(new_logs.get(case, {}), new_stream, plan.level),
             old_launches=len(old_logs.get(case, ())),
             new_launches=len(new_logs.get(case, ())),
             ratio=ratio,
@@ -156,31 +165,27 @@ def _by_case(run: Run) -> dict[Case, list[Samples]]:
     return grouped
 
 
-def _logs(launches: Mapping[Case, Sequence[Samples]]) -> dict[Case, list[float]]:
-    return {case: list(launch_logs(found).values()) for case, found in launches.items()}
+def _logs(launches: Mapping[Case, Sequence[Samples]]) -> dict[Case, LaunchLogs]:
+    return {case: launch_logs(found) for case, found in launches.items()}
 
 
-def _reason(
-    case: Case,
-    old: Run,
-    new: Run,
-    old_launches: Mapping[Case, Sequence[Samples]],
-    new_launches: Mapping[Case, Sequence[Samples]],
-) -> str | None:
-    if case not in new.plan.cases:
-        return "it is missing in NEW"
-    for name, run, by_case in (("OLD", old, old_launches), ("NEW", new, new_launches)):
-        failed = [failure.reason.rstrip(".") for failure in run.failures if failure.case == case]
-        launches = len(launch_logs(by_case.get(case, ())))
-        if launches < FEWEST_LAUNCHES:
-            because = f" ({failed[-1]})" if failed else ""
-            count = f"{launches or 'no'} usable launch{'' if launches == 1 else 'es'} (an interval needs {FEWEST_LAUNCHES})"
-            return f"{count} in {name}{because}"
-        if is_noisy(by_case.get(case, ())):
-            return f"the machine was too noisy in {name}"
-        # A crash, a wrong output or another thread count now and then is what a gate is for, however good the other launches.
-        if failed and run is new:
-            return f"{len(failed)} of its launches failed in {name} ({failed[-1]})"
+def _missing(case: Case, new: Run) -> str | None:
+    return None if case in new.plan.cases else "it is missing in NEW"
+
+
+def _reason(case: Case, name: str, run: Run, by_case: Mapping[Case, Sequence[Samples]], noisy: Collection[Case]) -> str | None:
+    """Say why a case cannot be compared, as far as one of the runs tells; None when it can."""
+    failed = [failure.reason.rstrip(".") for failure in run.failures if failure.case == case]
+    launches = len(launch_logs(by_case.get(case, ())))
+    if launches < FEWEST_LAUNCHES:
+        because = f" ({failed[-1]})" if failed else ""
+        count = f"{launches or 'no'} usable launch{'' if launches == 1 else 'es'} (an interval needs {FEWEST_LAUNCHES})"
+        return f"{count} in {name}{because}"
+    if case in noisy:
+        return f"the machine was too noisy in {name}"
+    # A crash, a wrong output or another thread count now and then is what a gate is for, however good the other launches.
+    if failed and name == "NEW":
+        return f"{len(failed)} of its launches failed in {name} ({failed[-1]})"
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -13,6 +14,7 @@ from mnbench.records import Estimate
 FEWEST_LAUNCHES = 3
 """Below it there is no interval: with two launches, and two memory layouts that differ by 3 %, the simulator found the nominal
 95 % interval to hold the truth in 92.3 % of runs (docs/methodology.md)."""
+WITH_DRIFT = "; drift of the host's memory speed added"
 SAMPLES_FOR_PERCENTILE = {90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6_636}
 """Fewest samples for a percentile at 99 % confidence: the rule of the MLPerf inference benchmark."""
 
@@ -39,6 +41,34 @@ def arithmetic_mean(values: Sequence[float], level: float, method: str) -> Estim
     mean = float(np.mean(values))
     reach = t_quantile(level, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Estimate(value=mean, low=mean - reach, high=mean + reach, level=level, method=method)
+
+
+def widened(estimate: Estimate | None, variance: float, degrees: float) -> Estimate | None:
+    """Return the estimate with `variance` (of its logarithm) added to what its interval holds already, on both sides.
+
+    Variances add, so half widths of logarithms add as the sides of a right angle do; `degrees` are those of the interval's t.
+    """
+    if estimate is None or variance <= 0.0:
+        return estimate
+    reach = t_quantile(estimate.level, degrees) * math.sqrt(variance)
+    middle = math.log(estimate.value)
+    return replace(
+        estimate,
+        low=math.exp(middle - math.hypot(middle - math.log(estimate.low), reach)),
+        high=math.exp(middle + math.hypot(math.log(estimate.high) - middle, reach)),
+        method=f"{estimate.method}{WITH_DRIFT}",
+    )
+
+
+def widened_p(p: float, distance: float, variance: float, degrees: float) -> float:
+    """Return the two-sided p of a value `distance` away from what it is tested against, with `variance` added to its own.
+
+    Its own is what makes p, read as that of Student's t. Agrees with `widened`: p is below 5 % where a 95 % interval ends.
+    """
+    if variance <= 0.0 or distance == 0.0 or p >= 1.0:
+        return p
+    t = -float(stdtrit(degrees, p / 2)) if p > 0.0 else math.inf
+    return 2.0 * float(stdtr(degrees, -abs(distance) / math.hypot(abs(distance) / t, math.sqrt(variance))))
 
 
 def t_quantile(level: float, degrees: float) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.records import Estimate
-from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, t_test_p
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, t_test_p, widened, widened_p
 
 FEWEST_FOR_RANKS = 12
 LEAST_CORRECTED_P = 0.01
@@ -25,33 +25,40 @@ T_METHOD = "paired launches, Student t on log ratios"
 RANK_METHOD = "paired launches, Hodges-Lehmann estimate and signed-rank interval on log ratios"
 
 
-def paired_ratio(differences: Sequence[float], level: float) -> Estimate | None:
+def paired_ratio(differences: Sequence[float], level: float, drift: float = 0.0) -> Estimate | None:
     """Return the ratio behind `differences` of logarithms, one per wave; None for fewer than three.
+
+    `drift` is a variance to add to what they scatter (`stats/drift.py`), here and below.
 
     Student's t also where so few differences cannot carry a signed-rank interval at `level`: even the one from the least to
     the greatest holds the truth in only 1 - 2^(1 - n).
     """
     outside = ranks_outside(len(differences), level)
     if len(differences) < FEWEST_FOR_RANKS or outside < 0:
-        return geometric_mean(differences, level, T_METHOD)
+        return widened(geometric_mean(differences, level, T_METHOD), drift, len(differences) - 1)
     averages = walsh_averages(differences)
-    return Estimate(
+    estimate = Estimate(
         value=math.exp(float(np.median(averages))),
         low=math.exp(averages[outside]),
         high=math.exp(averages[-1 - outside]),
         level=level,
         method=RANK_METHOD,
     )
+    return widened(estimate, drift, len(differences) - 1)
 
 
-def paired_p(differences: Sequence[float], comparisons: int = 1) -> float | None:
+def paired_p(differences: Sequence[float], comparisons: int = 1, drift: float = 0.0) -> float | None:
     """Return the two-sided p of "no difference"; None for fewer than three differences.
 
     The rank test of n differences knows no p below 2^(1 - n). Where that, corrected for so many `comparisons`, could not fall
     below 1 %, Student's t decides: again by numbers that are known before anything is measured.
     """
-    if not _ranks_can_decide(len(differences), comparisons):
-        return t_test_p(differences)
+    ranks = _ranks_can_decide(len(differences), comparisons)
+    p = _signed_rank_p(differences) if ranks else t_test_p(differences)
+    return p if p is None else widened_p(p, _middle(differences, ranks), drift, len(differences) - 1)
+
+
+def _signed_rank_p(differences: Sequence[float]) -> float:
     values = np.array([d for d in differences if d != 0.0])
     if not values.size:
         return 1.0
@@ -62,7 +69,7 @@ def paired_p(differences: Sequence[float], comparisons: int = 1) -> float | None
     return min(1.0, 2.0 * float(_distribution(values.size)[math.floor(smaller)]))
 
 
-def equivalence_p(differences: Sequence[float], margin: float, comparisons: int = 1) -> float | None:
+def equivalence_p(differences: Sequence[float], margin: float, comparisons: int = 1, drift: float = 0.0) -> float | None:
     """Return the p of "the ratio lies outside ± `margin`" (a logarithm); None for fewer than three differences.
 
     Two one-sided tests (D. J. Schuirmann 1987), by the test that `paired_p` uses for so many `comparisons`: the larger of
@@ -70,12 +77,15 @@ def equivalence_p(differences: Sequence[float], margin: float, comparisons: int 
     """
     if len(differences) < FEWEST_LAUNCHES:
         return None
-    ranks = _ranks_can_decide(len(differences), comparisons)
-    middle = float(np.median(walsh_averages(differences)) if ranks else np.mean(differences))
-    if abs(middle) >= margin:
+    if abs(_middle(differences, _ranks_can_decide(len(differences), comparisons))) >= margin:
         return 1.0
     # From inside the margin a two-sided p is twice the one-sided p of "not beyond this edge".
-    return max(paired_p([d - edge for d in differences], comparisons) or 0.0 for edge in (margin, -margin))
+    return max(paired_p([d - edge for d in differences], comparisons, drift) or 0.0 for edge in (margin, -margin))
+
+
+def _middle(differences: Sequence[float], ranks: bool) -> float:
+    """Return what the test of ranks, or else Student's, takes for the value of `differences`."""
+    return float(np.median(walsh_averages(differences)) if ranks else np.mean(differences))
 
 
 def walsh_averages(values: Sequence[float]) -> NDArray[np.float64]:

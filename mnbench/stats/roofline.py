@@ -40,8 +40,9 @@ from mnbench.records import (
     Run,
     Samples,
 )
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, is_noisy, launch_logs, trusted_samples
+from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.noise import is_noisy
 from mnbench.stats.paired import paired_ratio
 
 ELEMENT_BYTES: Mapping[str, int] = {"fp32": 4, "bf16": 2, "int8": 1}

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples, usable_rounds
+from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples, usable_rounds
+from mnbench.stats.noise import is_noisy
 from mnbench.stats.paired import paired_p
 
 ALPHA = 0.05

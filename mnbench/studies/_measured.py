@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mnbench.records import Case, Citation, Estimate, Run, Samples
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, is_noisy, launch_logs, trusted_samples
+from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
+from mnbench.stats.noise import is_noisy
 from mnbench.study_records import Figure, Holds
 
 NS_PER_MS = 1e6

@@ -26,8 +26,9 @@ from functools import cached_property
 from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.compare import NULL_MODEL
 from mnbench.records import Case, Estimate, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, is_noisy, judged_by_workload, launch_logs, trusted_samples
+from mnbench.stats.analysis import LaunchLogs, judged_by_workload, launch_logs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
+from mnbench.stats.noise import is_noisy
 from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines, positive_logs, slopes_of, without_strays
 
 LINE_WEIGHT_BYTES = 10 << 20

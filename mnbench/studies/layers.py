@@ -17,7 +17,7 @@ from mnbench.errors import WorkerError
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import ProfileReply, profile
 from mnbench.records import Artifact, Case, Estimate, Plan, Run, SettleRule
-from mnbench.stats.analysis import LaunchLogs, is_noisy, launch_logs, trusted_samples
+from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.layer_shares import (
     KINDS,
@@ -38,6 +38,7 @@ from mnbench.stats.layer_shares import (
     time_shares,
     unclaimed,
 )
+from mnbench.stats.noise import is_noisy
 from mnbench.studies import Study, _layers_findings
 from mnbench.studies._layers_records import KindRow, LayerRow, Seen, SumRow
 from mnbench.studies._measured import per_time

@@ -2,7 +2,7 @@ import pytest
 
 from mnbench.records import LaunchFailure, Verdict
 from mnbench.stats import analyse
-from mnbench.stats.analysis import compare_pairs, decide, is_noisy
+from mnbench.stats.analysis import compare_pairs, decide
 from mnbench.stats.intervals import geometric_mean
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -116,22 +116,6 @@ def test_equivalence_is_corrected_for_the_number_of_comparisons():
     plan = a_plan(V2, V1, *others)
     assert compare_pairs(pairs[:1], logs, plan)[0].verdict is Verdict.EQUIVALENT
     assert compare_pairs(pairs, logs, plan)[0].verdict is Verdict.INCONCLUSIVE
-
-
-def test_a_round_and_its_repeats_count_once_by_the_first_try():
-    """One bad second in each of two launches of seven: 4 of 10 rounds are disturbed, and 2 of 7 first tries."""
-    good, bad = a_round([100]), a_round([100], disturbances=("foreign load",))
-    launches = [a_launch(V1, n, good) for n in range(5)]
-    assert not is_noisy([*launches, a_launch(V1, 5, bad, bad, bad), a_launch(V1, 6, bad, good)])
-    assert is_noisy([*launches, *(a_launch(V1, n, bad, good) for n in range(5, 8))])
-
-
-def test_past_a_third_of_disturbed_rounds_nothing_is_concluded():
-    good, bad = a_round([100]), a_round([100], order=1, index=1, disturbances=("foreign load",))
-    noisy = [a_launch(V1, n, a_round([200]), bad) for n in range(4)]
-    analysis = analyse(a_run(a_plan(V2, V1), *(a_launch(V2, n, good) for n in range(4)), *noisy))
-    assert analysis.results[1].vs_baseline.verdict is Verdict.TOO_NOISY
-    assert any(caveat.code == "too-noisy" and "mnbench doctor" in caveat.advice for caveat in analysis.caveats)
 
 
 def test_cold_rounds_are_a_figure_of_their_own():

@@ -3,7 +3,7 @@ import os
 import numpy as np
 
 from mnbench.measure import workload
-from mnbench.measure.workload import REMEMBERED, ReferenceWorkload, UsualSpeed
+from mnbench.measure.workload import REMEMBERED, ReferenceStream, ReferenceWorkload, UsualSpeed
 
 
 class Clock:
@@ -62,3 +62,14 @@ def test_while_a_neighbour_slows_half_of_the_rounds_the_others_stay_usual():
 def test_a_change_within_the_very_first_round_is_seen():
     assert seen(UsualSpeed(), 1000, 1200)
     assert seen(UsualSpeed(), 1200, 1000)
+
+
+def test_of_the_stream_the_faster_pass_counts():
+    assert ReferenceStream(Clock([900, 800])).time_ns() == 800
+
+
+def test_the_stream_reads_memory_that_is_really_there():
+    """A block that was never written would be one page of zeros, which any cache holds."""
+    block = ReferenceStream()._block
+    assert block.nbytes == workload.STREAM_BYTES
+    assert block.min() == block.max() == 1.0

@@ -1,0 +1,88 @@
+"""What a machine was too noisy for: cases, whole runs, and ratios that are not known well enough beside a disturbance.
+
+Counted are disturbed rounds, at the first try. Only a disturbed round is repeated, at once and beside the same disturbance:
+with its repeats, one bad second in a launch would weigh three times what a good one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
+
+from mnbench.records import Caveat, Comparison, Plan, Round, Samples, Verdict
+
+NOISY_SHARE = 1 / 3
+"""Share of disturbed first tries from which on nothing is concluded: what is left was measured beside the same disturbance."""
+UNQUIET_SHARE = 1 / 6
+"""Of a whole run: from it on a ratio is not concluded from unless its interval is narrow. Not every burst leaves a trace in the
+round it falls into, so beside many of them the undisturbed rounds are not all what they seem (docs/methodology.md)."""
+NOISY_ROUNDS = 3
+TOO_NOISY = "too-noisy"
+"""Code of the caveat that names a case from which nothing is concluded."""
+
+Key = TypeVar("Key")
+
+
+def first_tries(launches: Iterable[Samples], regime: str = "steady") -> list[Round]:
+    """Return the rounds of one regime of a case without those that repeat one."""
+    tries: dict[tuple[str, int, int], Round] = {}
+    for samples in launches:
+        for kept in samples.rounds:
+            if kept.regime == regime:
+                tries.setdefault((samples.case.id, samples.launch, kept.index), kept)
+    return list(tries.values())
+
+
+def is_noisy(launches: Iterable[Samples], regime: str = "steady", share: float = NOISY_SHARE) -> bool:
+    """Say whether so many rounds in one regime (a share, and three) were disturbed that the others are not to be trusted."""
+    tries = first_tries(launches, regime)
+    disturbed = sum(1 for r in tries if r.disturbances)
+    return disturbed >= NOISY_ROUNDS and disturbed > share * len(tries)
+
+
+def noisy_cases(launches: Mapping[Key, Sequence[Samples]]) -> set[Key]:
+    """Return the cases of a run that nothing is concluded from: those too noisy by themselves, or all if the run as a whole is.
+
+    The dozen rounds of one case tell little of a machine that is disturbed half of the time; those of all cases do.
+    """
+    if is_noisy(chain.from_iterable(launches.values())):
+        return set(launches)
+    return {key for key, found in launches.items() if is_noisy(found)}
+
+
+def judge(
+    comparisons: Iterable[Comparison], noisy: Collection[str], launches: Mapping[str, Sequence[Samples]], plan: Plan
+) -> list[Comparison]:
+    """Return the comparisons, with the verdict "machine too noisy" where nothing may be concluded.
+
+    That is one with a case that is too noisy, and in an unquiet run (more than a sixth of its first tries were disturbed) one
+    whose interval is wider than ± `plan.equivalence_pct`: its verdict could be right and its ratio well off.
+    """
+    unquiet = is_noisy(chain.from_iterable(launches.values()), share=UNQUIET_SHARE)
+    return [
+        replace(c, verdict=Verdict.TOO_NOISY)
+        if {c.case.id, c.baseline.id} & set(noisy) or (unquiet and _is_wide(c, plan))
+        else c
+        for c in comparisons
+    ]
+
+
+def caveats(
+    comparisons: Iterable[Comparison], noisy: Collection[str], launches: Mapping[str, Sequence[Samples]]
+) -> Iterator[Caveat]:
+    """Say what an unquiet run was too noisy for, beyond the cases that have a caveat of their own."""
+    refused = [c for c in comparisons if c.verdict is Verdict.TOO_NOISY and not {c.case.id, c.baseline.id} & set(noisy)]
+    if refused:
+        tries = first_tries(chain.from_iterable(launches.values()))
+        yield Caveat(
+            code="unquiet-machine",
+            subject=f"{len(refused)} ratio{'s' if len(refused) > 1 else ''} with a wide interval",
+            observed=f"{sum(1 for r in tries if r.disturbances)} of {len(tries)} rounds were disturbed at the first try",
+            advice="Nothing is concluded from these ratios. Stop other programs on this machine, or raise --budget.",
+        )
+
+
+def _is_wide(comparison: Comparison, plan: Plan) -> bool:
+    return comparison.ratio is not None and comparison.ratio.half_width_pct > plan.equivalence_pct
