@@ -15,6 +15,11 @@ from mnbench.stats.analysis import trusted_samples, usable_rounds
 from mnbench.stats.between_runs import Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
 
+SPEEDS = {
+    "workload": ("the reference workload, which tells the CPU's own speed", TOLERANCE_PCT),
+    "stream": ("the reference stream, which tells the speed of the memory that the host's tenants share", 5.0),
+}
+"""What is told where it changed, and from how many per cent on: where a round would be disturbed; what drift seldom does."""
 PLAN_SETTINGS = (
     "study",
     "sweep",
@@ -63,26 +68,27 @@ def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
 
 
 def speed_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
-    """Yield how long the reference workload took where that differs by more than 3 %, which would make a round disturbed.
+    """Yield how long the reference workload and the reference stream took, where that differs by more than their limits.
 
-    It is the median of the readings beside the rounds that the ratios rest on, apart for each number of threads: a reading is
-    that of the slowest of a case's CPUs.
+    It is the median of the readings beside the rounds that the ratios rest on, apart for each number of threads: a reading of
+    the workload is that of the slowest of a case's CPUs.
     """
     common = {case.id for case in old.plan.cases} & {case.id for case in new.plan.cases}
-    was, now = _workload_ns(old, common), _workload_ns(new, common)
-    for threads in sorted(was.keys() & now.keys()):
-        change_pct = 100 * (now[threads] / was[threads] - 1)
-        if abs(change_pct) > TOLERANCE_PCT:
-            than = f"{abs(change_pct):.1f} % {'longer' if change_pct > 0 else 'shorter'}"
-            subject = f"the reference workload, which tells the CPU's own speed, took {than} (threads {threads})"
-            yield subject, f"{was[threads] / 1e3:.1f} µs", f"{now[threads] / 1e3:.1f} µs"
+    for name, (what, limit_pct) in SPEEDS.items():
+        was, now = _readings_ns(old, common, name), _readings_ns(new, common, name)
+        for threads in sorted(was.keys() & now.keys()):
+            change_pct = 100 * (now[threads] / was[threads] - 1)
+            if abs(change_pct) > limit_pct:
+                than = f"{abs(change_pct):.1f} % {'longer' if change_pct > 0 else 'shorter'}"
+                subject = f"{what}, took {than} (threads {threads})"
+                yield subject, f"{was[threads] / 1e3:.1f} µs", f"{now[threads] / 1e3:.1f} µs"
 
 
-def _workload_ns(run: Run, cases: Collection[str]) -> dict[int, float]:
+def _readings_ns(run: Run, cases: Collection[str], name: str) -> dict[int, float]:
     readings: dict[int, list[int]] = {}
     for samples in trusted_samples(run):
         for kept in usable_rounds(samples) if samples.case.id in cases else ():
-            pair = (kept.workload_before_ns, kept.workload_after_ns)
+            pair = (getattr(kept, f"{name}_before_ns"), getattr(kept, f"{name}_after_ns"))
             readings.setdefault(samples.case.threads, []).extend(reading for reading in pair if reading)
     return {threads: statistics.median(found) for threads, found in readings.items() if found}
 

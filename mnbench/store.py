@@ -62,9 +62,10 @@ class RunWriter:
         with _explained(directory, run):
             (directory / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
             _truncate_to_complete(directory)
-            if not (directory / ROUNDS_FILE).exists():
+            if not tables.columns(directory / ROUNDS_FILE):
                 tables.append(directory / ROUNDS_FILE, tables.line(ROUND_COLUMNS))
                 tables.append(directory / SAMPLES_FILE, gzip.compress(tables.line(SAMPLE_COLUMNS)))
+            self._columns = tables.columns(directory / ROUNDS_FILE)  # of a run begun by an older version: those it had
         self._write_run()
         with _explained(directory, run):
             (directory / LAUNCHES_FILE).unlink(missing_ok=True)  # run.json has them now
@@ -80,7 +81,8 @@ class RunWriter:
 
     def round(self, case: Case, launch: int, measured: Round) -> None:
         samples = b"".join(tables.line(row) for row in _sample_rows(case, launch, measured))
-        line = tables.line(_round_row(case, launch, measured))
+        row = _round_row(case, launch, measured)
+        line = tables.line(row.get(name) for name in self._columns)
         with _explained(self.directory, self._run):
             tables.append(self.directory / SAMPLES_FILE, gzip.compress(samples, compresslevel=6))
             tables.append(self.directory / ROUNDS_FILE, line)
@@ -179,11 +181,16 @@ def _sample_rows(case: Case, launch: int, measured: Round) -> Iterator[tuple[obj
             yield case.id, launch, measured.order, phase, index, latency_ns
 
 
-def _round_row(case: Case, launch: int, measured: Round) -> list[object]:
-    values: list[object] = [getattr(measured, name) for name in ROUND_FIELDS]
-    values[ROUND_FIELDS.index("disturbances")] = ";".join(measured.disturbances)
-    values[ROUND_FIELDS.index("settled")] = str(measured.settled).lower()
-    return [case.id, launch, *values, len(measured.settle_ns), len(measured.latencies_ns)]
+def _round_row(case: Case, launch: int, measured: Round) -> dict[str, object]:
+    return {
+        **{name: getattr(measured, name) for name in ROUND_FIELDS},
+        "case_id": case.id,
+        "launch": launch,
+        "settled": str(measured.settled).lower(),
+        "disturbances": ";".join(measured.disturbances),
+        "settle_samples": len(measured.settle_ns),
+        "samples": len(measured.latencies_ns),
+    }
 
 
 def _truncate_to_complete(directory: Path) -> None:

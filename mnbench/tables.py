@@ -33,6 +33,12 @@ def complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
             yield whole, offset
 
 
+def columns(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file; none if it does not exist or has no whole line."""
+    first = next(complete_lines(path), None)
+    return [] if first is None else next(csv.reader([first[0].decode()]))
+
+
 def complete_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file up to its last line end; nothing if the file does not exist.
 

@@ -22,6 +22,7 @@ from mnbench import compare, stats, store
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
 from mnbench.stats.analysis import compare_pairs, launch_logs, trusted_samples
+from mnbench.stats.drift import stream_logs
 from mnbench.stats.intervals import holm, t_quantile
 from mnbench.stats.selftest import wilson
 
@@ -133,11 +134,13 @@ def ratios(run: Run) -> Iterator[tuple[str, Comparison, int]]:
 def compared(runs: Sequence[Run], case: Case, baseline: Case) -> Comparison:
     """Return the comparison, over all the launches of `runs`, of two cases that a plan's own pairs do not hold."""
     logs: dict[str, dict[int, float]] = {case.id: {}, baseline.id: {}}
+    stream: dict[int, float] = {}
     for number, run in enumerate(runs):
         for one in (case, baseline):
             found = launch_logs([s for s in trusted_samples(run) if s.case == one])
             logs[one.id] |= {MOST_LAUNCHES * number + launch: value for launch, value in found.items()}
-    (comparison,) = compare_pairs([(case, baseline)], logs, runs[0].plan)
+        stream |= {MOST_LAUNCHES * number + launch: value for launch, value in stream_logs(trusted_samples(run)).items()}
+    (comparison,) = compare_pairs([(case, baseline)], logs, runs[0].plan, stream)
     return comparison
 
 

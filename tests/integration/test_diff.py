@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DONE, FAILED, USAGE = 0, 1, 2
 
 
-def stored(directory, latencies_ms, launches=5, workload_ns=None, spoilt=(), **changes):
+def stored(directory, latencies_ms, launches=5, workload_ns=None, stream_ns=None, spoilt=(), **changes):
     """Write a run of {case: milliseconds} as a measuring process would, and return its directory.
 
     `workload_ns` are the reference workload's readings by launch, of all cases or by case; launches of `spoilt` were disturbed.
@@ -39,6 +39,8 @@ def stored(directory, latencies_ms, launches=5, workload_ns=None, spoilt=(), **c
                     order=order,
                     workload_before_ns=readings[launch],
                     workload_after_ns=readings[launch],
+                    stream_before_ns=stream_ns and stream_ns[launch],
+                    stream_after_ns=stream_ns and stream_ns[launch],
                     disturbances=("changed CPU speed",) if launch in spoilt else (),
                 ),
             )
@@ -209,6 +211,19 @@ def test_a_cpu_that_itself_became_slower_or_faster_is_told(tmp_path, now_ns, tol
     new = stored(tmp_path / "new", {V1: 10.9}, workload_ns=now_ns)
     answer = mnbench("diff", old, new, "--json")
     assert [(c["subject"], c["old"], c["new"]) for c in json.loads(answer.stdout)["changes"]] == told
+
+
+@pytest.mark.parametrize(("now_ns", "changed"), [([860_000] * 5, True), ([830_000] * 5, False), ([None] * 5, False)])
+def test_a_memory_that_itself_became_slower_is_told(tmp_path, now_ns, changed):
+    old = stored(tmp_path / "old", {V1: 10.0}, stream_ns=[800_000] * 5)
+    new = stored(tmp_path / "new", {V1: 10.9}, stream_ns=now_ns)
+    (told, *_) = [*json.loads(mnbench("diff", old, new, "--json").stdout)["changes"], None]
+    if changed:
+        assert "the reference stream" in told["subject"]
+        assert "7.5 % longer" in told["subject"]
+        assert (told["old"], told["new"]) == ("800.0 µs", "860.0 µs")
+    else:
+        assert told is None
 
 
 def test_the_speed_beside_a_round_that_is_not_used_or_not_compared_is_not_looked_at(tmp_path):

@@ -130,6 +130,33 @@ def test_a_resumed_run_goes_on_behind_the_last_complete_round(tmp_path):
     assert [launch.rounds for launch in store.load(tmp_path).samples] == [ROUNDS[:1], (later,)]
 
 
+def test_a_run_begun_before_a_column_existed_goes_on_with_its_own_columns(tmp_path):
+    first, second = (a_round([100, 110], order=n, stream_before_ns=800 + n, workload_before_ns=70) for n in range(2))
+    write(tmp_path, first)
+    header, row = (line.split(",") for line in (tmp_path / store.ROUNDS_FILE).read_text().splitlines())
+    kept = [place for place, name in enumerate(header) if not name.startswith("stream_")]
+    older = "".join(",".join(line[place] for place in kept) + "\n" for line in (header, row))
+    (tmp_path / store.ROUNDS_FILE).write_text(older)
+    writer = store.RunWriter(tmp_path, store.load(tmp_path))
+    writer.round(CASE, 0, second)
+    writer.finish(finished=True)
+    rounds = store.load(tmp_path).samples[0].rounds
+    assert [(r.order, r.workload_before_ns, r.stream_before_ns, r.regime) for r in rounds] == [
+        (0, 70, None, "steady"), (1, 70, None, "steady"),
+    ]  # fmt: skip
+
+
+def test_a_run_killed_within_its_first_line_begins_anew(tmp_path):
+    write(tmp_path)
+    rounds = tmp_path / store.ROUNDS_FILE
+    os.truncate(rounds, 10)
+    writer = store.RunWriter(tmp_path, store.load(tmp_path))
+    writer.launch(a_launch(CASE, 0))
+    writer.round(CASE, 0, a_round([100]))
+    writer.finish(finished=True)
+    assert len(store.load(tmp_path).samples[0].rounds) == 1
+
+
 def test_samples_are_a_plain_gzipped_csv_for_any_tool(tmp_path):
     write(tmp_path, *ROUNDS)
     lines = gzip.decompress((tmp_path / store.SAMPLES_FILE).read_bytes()).decode().splitlines()
