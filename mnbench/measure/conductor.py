@@ -101,7 +101,10 @@ class Conductor:
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
         self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(UsualSpeed)
         self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
-        self._stream_logs: defaultdict[int, list[float]] = defaultdict(list)
+        self._stream_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
+        noted = [measured for samples in already.samples for measured in samples.rounds if measured.regime == "steady"]
+        # A sweep's rounds are too short for it; a run begun by an older version has no columns for it.
+        self._streams = not plan.sweep and all(map(readings_of, noted))
         for samples in already.samples:
             for measured in samples.rounds:
                 self._note(samples.case, samples.launch, measured)
@@ -124,7 +127,15 @@ class Conductor:
     def unfinished(self) -> list[Case]:
         """Return the cases that need another wave and have not failed for good."""
         alive = [case for case in self._plan.cases if not self._given_up(case)]
-        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs, self._stream_logs)
+        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs, self._stream())
+
+    def _stream(self) -> dict[int, float]:
+        """Return the log time of the reference stream by launch, as the analysis will see it."""
+        readings: defaultdict[int, list[float]] = defaultdict(list)
+        for by_launch in self._stream_logs.values():
+            for launch, found in by_launch.items():
+                readings[launch] += found
+        return {launch: statistics.median(found) for launch, found in readings.items() if found}
 
     def memory_pass(self) -> None:
         """Open each case, alone and untimed, for what it holds in memory; as many times as the plan says, all cases in turn."""
@@ -199,7 +210,7 @@ class Conductor:
             evict_bytes=self._plan.evict_bytes,
             least=self._plan.least_inferences,
             most=self._plan.most_inferences,
-            stream=regime == "steady" and not self._plan.sweep,  # it would take as long as a sweep's rounds
+            stream=regime == "steady" and self._streams,
         )
         for _ in range(1 + MOST_REPEATS):
             began_s, began_ns = self.elapsed_s(), time.perf_counter_ns()
@@ -222,7 +233,7 @@ class Conductor:
         if measured.regime == "steady" and not measured.disturbances:
             logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
             logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
-            self._stream_logs[launch] += readings_of(measured)
+            self._stream_logs.setdefault(case.id, {}).setdefault(launch, []).extend(readings_of(measured))
 
     def _rounds_worth(self, case: Case) -> int:
         """Return the rounds for a launch of a case: the plan's number, or with a target what its variances make best."""
@@ -255,6 +266,7 @@ class Conductor:
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
         self._round_logs[case.id].pop(launch, None)
+        self._stream_logs[case.id].pop(launch, None)
 
     def _given_up(self, case: Case) -> bool:
         """A case is left out after two failures, or after one if it never gave a figure in this sitting."""

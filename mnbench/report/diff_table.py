@@ -103,7 +103,7 @@ def conclusions(found: RunDiff) -> list[str]:
     level = f"{found.level * 100:g} %"
     lines.append(
         f"Intervals: {level}, Welch's t over launches. Verdicts: Holm's correction over the cases compared, for equivalence "
-        f"as well; equivalent within ±{found.equivalence_pct:g} %. Drift between the runs is not in the intervals."
+        f"as well; equivalent within ±{found.equivalence_pct:g} %. Of drift between the runs they hold the memory's alone."
     )
     return lines
 

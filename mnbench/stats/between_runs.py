@@ -23,10 +23,12 @@ from mnbench.stats.analysis import (
 )
 from mnbench.stats.drift import drift_variance, stream_logs
 from mnbench.stats.intervals import FEWEST_LAUNCHES, holm
-from mnbench.stats.noise import noisy_cases
+from mnbench.stats.noise import UNQUIET, is_unquiet, noisy_cases
 from mnbench.stats.welch import equivalence_p, ratio_of_independent
 
 NULL_BACKEND = "null"
+OF_RATIOS = ("few-launches", UNQUIET)
+"""Codes of caveats on a run's own ratios, which are not looked at here; what they stand for is a reason not to compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +133,12 @@ def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterato
     adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
     outside = [equivalence_p(*groups[case], log_margin(plan), drift[case]) for case in tests]
     equivalent = dict(zip(tests, holm([p for p in outside if p is not None]), strict=True))
+    unquiet = [name for name, _, launches, _ in runs if is_unquiet(launches)]
     for case in cases:
         ratio = tests[case][0] if case in tests else None
+        if unquiet and ratio is not None and ratio.half_width_pct > new.plan.equivalence_pct:
+            wide = f"more than a sixth of the rounds in {' and '.join(unquiet)} were disturbed, and its interval is wide"
+            reasons[case], ratio = f"{wide} (± {ratio.half_width_pct:.1f} %)", None
         verdict = None if ratio is None else decide(ratio, adjusted[case], equivalent[case], plan)
         yield CaseDiff(
             case=case,
@@ -199,6 +205,14 @@ def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
             " the reference workload, keeps them, so a part of each ratio may come from that",
             advice=f"Measure {less} again with this version.",
         )
+    if bool(stream_logs(trusted_samples(old))) != bool(stream_logs(trusted_samples(new))):
+        less = "OLD" if stream_logs(trusted_samples(new)) else "NEW"
+        yield Caveat(
+            code="no-stream",
+            subject=f"{old.id} and {new.id}",
+            observed=f"{less} has no readings of the reference stream, so what its memory's drift adds is in no interval",
+            advice=f"Measure {less} again with this version.",
+        )
     for name, run in (("OLD", old), ("NEW", new)):
         if not run.finished:
             yield Caveat(
@@ -207,4 +221,4 @@ def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
                 observed="the run was interrupted before its end",
                 advice=f"Before comparing, {run.plan.going_on(run.id)}",
             )
-        yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code != "few-launches")
+        yield from (replace(c, subject=f"{name}, {c.subject}") for c in analyse(run).caveats if c.code not in OF_RATIOS)

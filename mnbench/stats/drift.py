@@ -26,16 +26,16 @@ PARTS = 4
 
 
 def stream_logs(launches: Iterable[Samples]) -> dict[int, float]:
-    """Return, by wave, the mean log time of the reference stream beside the undisturbed steady rounds of all cases.
+    """Return, by wave, the median log time of the reference stream beside the undisturbed steady rounds of all cases.
 
-    Empty for a run without readings.
+    Empty for a run without readings. The median, because nothing watches the readings themselves: one may be interrupted.
     """
     readings: dict[int, list[float]] = {}
     for samples in launches:
         for measured in samples.rounds:
             if not measured.disturbances and (logs := readings_of(measured)):
                 readings.setdefault(samples.launch, []).extend(logs)
-    return {wave: statistics.fmean(logs) for wave, logs in readings.items()}
+    return {wave: statistics.median(logs) for wave, logs in readings.items()}
 
 
 def readings_of(measured: Round) -> list[float]:

@@ -60,15 +60,15 @@ def widened(estimate: Estimate | None, variance: float, degrees: float) -> Estim
     )
 
 
-def widened_p(p: float, distance: float, variance: float, degrees: float) -> float:
-    """Return the two-sided p of a value `distance` away from what it is tested against, with `variance` added to its own.
+def widened_p(estimate: Estimate, variance: float, degrees: float) -> float:
+    """Return the two-sided p of "the value is 1", with `variance` (of its logarithm) added to what the interval holds.
 
-    Its own is what makes p, read as that of Student's t. Agrees with `widened`: p is below 5 % where a 95 % interval ends.
+    By Student's t; the estimate's own error is the distance to that end of its interval which faces 1. So it agrees with
+    `widened` whatever test the interval is of: p is below 1 - level where the widened interval ends before 1.
     """
-    if variance <= 0.0 or distance == 0.0 or p >= 1.0:
-        return p
-    t = -float(stdtrit(degrees, p / 2)) if p > 0.0 else math.inf
-    return 2.0 * float(stdtr(degrees, -abs(distance) / math.hypot(abs(distance) / t, math.sqrt(variance))))
+    facing = estimate.low if estimate.value > 1.0 else estimate.high
+    own = abs(math.log(estimate.value / facing)) / t_quantile(estimate.level, degrees)
+    return 2.0 * float(stdtr(degrees, -abs(math.log(estimate.value)) / math.hypot(own, math.sqrt(variance))))
 
 
 def t_quantile(level: float, degrees: float) -> float:

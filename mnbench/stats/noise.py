@@ -22,6 +22,9 @@ NOISY_ROUNDS = 3
 TOO_NOISY = "too-noisy"
 """Code of the caveat that names a case from which nothing is concluded."""
 
+UNQUIET = "unquiet-machine"
+"""Code of the caveat that names a case with a ratio that is refused for its width."""
+
 Key = TypeVar("Key")
 
 
@@ -60,7 +63,7 @@ def judge(
     That is one with a case that is too noisy, and in an unquiet run (more than a sixth of its first tries were disturbed) one
     whose interval is wider than ± `plan.equivalence_pct`: its verdict could be right and its ratio well off.
     """
-    unquiet = is_noisy(chain.from_iterable(launches.values()), share=UNQUIET_SHARE)
+    unquiet = is_unquiet(launches)
     return [
         replace(c, verdict=Verdict.TOO_NOISY)
         if {c.case.id, c.baseline.id} & set(noisy) or (unquiet and _is_wide(c, plan))
@@ -74,15 +77,21 @@ def caveats(
 ) -> Iterator[Caveat]:
     """Say what an unquiet run was too noisy for, beyond the cases that have a caveat of their own."""
     refused = [c for c in comparisons if c.verdict is Verdict.TOO_NOISY and not {c.case.id, c.baseline.id} & set(noisy)]
-    if refused:
-        tries = first_tries(chain.from_iterable(launches.values()))
+    tries = first_tries(chain.from_iterable(launches.values())) if refused else []
+    for case_id in dict.fromkeys(c.case.id for c in refused):
         yield Caveat(
-            code="unquiet-machine",
-            subject=f"{len(refused)} ratio{'s' if len(refused) > 1 else ''} with a wide interval",
-            observed=f"{sum(1 for r in tries if r.disturbances)} of {len(tries)} rounds were disturbed at the first try",
-            advice="Nothing is concluded from these ratios. Stop other programs on this machine, or raise --budget.",
+            code=UNQUIET,
+            subject=case_id,
+            observed=f"{sum(1 for r in tries if r.disturbances)} of the run's {len(tries)} rounds were disturbed at the first "
+            "try, and the interval of a ratio of this case is wide",
+            advice="Nothing is concluded from that ratio. Stop other programs on this machine, or raise --budget.",
         )
 
 
 def _is_wide(comparison: Comparison, plan: Plan) -> bool:
     return comparison.ratio is not None and comparison.ratio.half_width_pct > plan.equivalence_pct
+
+
+def is_unquiet(launches: Mapping[Key, Sequence[Samples]]) -> bool:
+    """Say whether more than a sixth of a run's first tries were disturbed."""
+    return is_noisy(chain.from_iterable(launches.values()), share=UNQUIET_SHARE)

@@ -21,6 +21,8 @@ from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, t_test_p, w
 
 FEWEST_FOR_RANKS = 12
 LEAST_CORRECTED_P = 0.01
+LEVEL = 0.95
+"""Of the interval whose width tells how uncertain a ratio is by itself, where drift is added to a p."""
 T_METHOD = "paired launches, Student t on log ratios"
 RANK_METHOD = "paired launches, Hodges-Lehmann estimate and signed-rank interval on log ratios"
 
@@ -54,8 +56,9 @@ def paired_p(differences: Sequence[float], comparisons: int = 1, drift: float = 
     below 1 %, Student's t decides: again by numbers that are known before anything is measured.
     """
     ranks = _ranks_can_decide(len(differences), comparisons)
-    p = _signed_rank_p(differences) if ranks else t_test_p(differences)
-    return p if p is None else widened_p(p, _middle(differences, ranks), drift, len(differences) - 1)
+    if drift > 0.0 and (estimate := paired_ratio(differences, LEVEL)) is not None:
+        return widened_p(estimate, drift, len(differences) - 1)
+    return _signed_rank_p(differences) if ranks else t_test_p(differences)
 
 
 def _signed_rank_p(differences: Sequence[float]) -> float:

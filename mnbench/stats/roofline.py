@@ -42,7 +42,7 @@ from mnbench.records import (
 )
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
-from mnbench.stats.noise import is_noisy
+from mnbench.stats.noise import noisy_cases
 from mnbench.stats.paired import paired_ratio
 
 ELEMENT_BYTES: Mapping[str, int] = {"fp32": 4, "bf16": 2, "int8": 1}
@@ -274,7 +274,8 @@ def logs_by_case(run: Run) -> dict[str, dict[int, float]]:
     grouped: dict[str, list[Samples]] = {}
     for samples in trusted_samples(run):
         grouped.setdefault(samples.case.id, []).append(samples)
-    return {case_id: {} if is_noisy(launches) else launch_logs(launches) for case_id, launches in grouped.items()}
+    noisy = noisy_cases(grouped)
+    return {case_id: {} if case_id in noisy else launch_logs(launches) for case_id, launches in grouped.items()}
 
 
 def _work(artifact: Artifact, threads: int, host: Environment) -> tuple[int, int | None]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples, usable_rounds
-from mnbench.stats.noise import is_noisy
+from mnbench.stats import noise
+from mnbench.stats.analysis import LaunchLogs, differences_of, launch_logs, trusted_samples, usable_rounds
+from mnbench.stats.drift import drift_variance, stream_logs
 from mnbench.stats.paired import paired_p
 
 ALPHA = 0.05
@@ -81,7 +82,7 @@ def evaluate(run: Run) -> list[Power]:
     # The time went to all of them, whichever take part.
     pair_s = 2 * run.measuring_s / max(1, len(waves)) / max(1, sum(1 for case in run.plan.cases if case.variant))
     found = [
-        _judge("paired", size, size * pair_s, _paired(groups, logs, waves, size), planted)
+        _judge("paired", size, size * pair_s, _paired(groups, logs, stream_logs(trusted), waves, size), planted)
         for size in GROUP_SIZES
         if groups and len(waves) >= size
     ]
@@ -92,9 +93,10 @@ def evaluate(run: Run) -> list[Power]:
 
 
 def noisy_cases(run: Run) -> list[Case]:
-    """Return the copies and slowed variants of which too many rounds were disturbed: a run concludes nothing from such."""
+    """Return the copies and slowed variants that the machine was too noisy for: a run concludes nothing from such."""
     trusted = trusted_samples(run)
-    return [case for case in run.plan.cases if case.variant and is_noisy([s for s in trusted if s.case == case])]
+    noisy = noise.noisy_cases({case: [s for s in trusted if s.case == case] for case in run.plan.cases})
+    return [case for case in run.plan.cases if case.variant and case in noisy]
 
 
 Trial = tuple[Case, Case, float | None, float]
@@ -122,14 +124,16 @@ def _judge(method: str, launches: int, seconds: float, trials: Iterable[Trial], 
 
 
 def _paired(
-    families: Sequence[Sequence[Case]], logs: dict[str, dict[int, float]], waves: Sequence[int], size: int
+    families: Sequence[Sequence[Case]], logs: dict[str, dict[int, float]], stream: LaunchLogs, waves: Sequence[int], size: int
 ) -> Iterable[Trial]:
     for first in range(0, len(waves) - size + 1, size):
         group = waves[first : first + size]
         for case, copy in itertools.chain.from_iterable(_pairs(family) for family in families):
-            differences = _differences(logs[case.id], logs[copy.id], group)
-            if len(differences) == size:
-                yield case, copy, paired_p(differences), float(np.mean(differences))
+            common = differences_of(logs[case.id], logs[copy.id])
+            found = {wave: common[wave] for wave in group if wave in common}
+            if len(found) == size:
+                differences = list(found.values())
+                yield case, copy, paired_p(differences, drift=drift_variance(found, stream)), float(np.mean(differences))
 
 
 def _naive(
@@ -156,10 +160,6 @@ def _pairs(family: Sequence[Case]) -> Iterable[tuple[Case, Case]]:
     copies = [case for case in family if not case.variant.startswith("slow")]
     yield from itertools.combinations(copies, 2)
     yield from ((case, copy) for case in family if case not in copies for copy in copies)
-
-
-def _differences(case: LaunchLogs, copy: LaunchLogs, waves: Sequence[int]) -> list[float]:
-    return [case[wave] - copy[wave] for wave in waves if wave in case and wave in copy]
 
 
 def _pooled(samples: Samples | None) -> NDArray[np.float64]:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mnbench.records import Case, Citation, Estimate, Run, Samples
+from mnbench.stats import noise
 from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
-from mnbench.stats.noise import is_noisy
 from mnbench.study_records import Figure, Holds
 
 NS_PER_MS = 1e6
@@ -23,12 +23,13 @@ def logs_by_case(run: Run) -> dict[str, LaunchLogs]:
     A finding over several cases must say which of them are empty, and why: `coverage`.
     """
     launches = _launches(run)
-    return {name: {} if is_noisy(found) else launch_logs(found) for name, found in launches.items()}
+    noisy = noise.noisy_cases(launches)
+    return {name: {} if name in noisy else launch_logs(found) for name, found in launches.items()}
 
 
 def noisy_cases(run: Run) -> frozenset[str]:
     """Return the ids of the cases whose rounds were too disturbed to be trusted."""
-    return frozenset(name for name, found in _launches(run).items() if is_noisy(found))
+    return frozenset(noise.noisy_cases(_launches(run)))
 
 
 def _launches(run: Run) -> dict[str, list[Samples]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,7 +28,7 @@ from mnbench.compare import NULL_MODEL
 from mnbench.records import Case, Estimate, Run, Samples
 from mnbench.stats.analysis import LaunchLogs, judged_by_workload, launch_logs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
-from mnbench.stats.noise import is_noisy
+from mnbench.stats.noise import noisy_cases
 from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines, positive_logs, slopes_of, without_strays
 
 LINE_WEIGHT_BYTES = 10 << 20
@@ -93,11 +93,15 @@ class Times:
     def noisy(self) -> tuple[str, ...]:
         """Chains whose rounds were disturbed so often that nothing is concluded from them."""
         chains = (case for case in self._run.plan.cases if parse(case.model) is not None)
-        return tuple(case.id for case in chains if is_noisy(self._launches.get(case, ())))
+        return tuple(case.id for case in chains if case in self._noisy_cases)
+
+    @cached_property
+    def _noisy_cases(self) -> Collection[Case]:
+        return noisy_cases(self._launches)
 
     @cached_property
     def _all_latencies(self) -> Mapping[Case, LaunchLogs]:
-        return {case: {} if is_noisy(found) else launch_logs(found) for case, found in self._launches.items()}
+        return {case: {} if case in self._noisy_cases else launch_logs(found) for case, found in self._launches.items()}
 
     @cached_property
     def latencies(self) -> Mapping[Case, LaunchLogs]:

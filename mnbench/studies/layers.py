@@ -176,8 +176,9 @@ def _see(run: Run, profile: Profile) -> Seen | None:
     if not layers or case is None or not profile.whole_ns or not profile.nodes:
         return None
     launches = [samples for samples in trusted_samples(run) if samples.case == case]
+    noisy = is_noisy(launches) or is_noisy(trusted_samples(run))
     parts = parts_of(profile, layers)
-    steady: LaunchLogs = {} if is_noisy(launches) else launch_logs(launches)
+    steady: LaunchLogs = {} if noisy else launch_logs(launches)
     over_plain = sum_over_whole(parts, profile.plain_ns, run.plan.level)
     beyond = over_plain is not None and over_plain.low > BEYOND
     return Seen(

@@ -60,3 +60,25 @@ def test_a_case_whose_launches_differ_and_rounds_agree_gets_one_round():
 
 def test_with_little_to_go_by_the_default_stands():
     assert rounds_worth({0: [0.0, 0.1]}, 0.6, 0.3, default=2) == 2
+
+
+def test_drift_of_the_memory_keeps_a_case_going_until_its_slope_is_known_and_beyond_where_it_is_felt():
+    """Launches to within 0.1 % of each other, but that one follows the stream, which steps by 10 %."""
+    plan = a_plan(V2, V1, NASNET, target_ci_pct=1.0)
+    stream = {n: 0.1 * (n >= 6) + 0.001 * (n % 3) for n in range(12)}
+    follows = {n: [0.3 * stream[n] + 0.0002 * (n % 2)] for n in range(12)}
+    steady = {n: [0.4 + 0.0002 * (n % 2)] for n in range(12)}
+    other = {n: [0.9 + 0.0002 * (n % 3)] for n in range(12)}
+    rounds = {V2.id: steady, V1.id: other, NASNET.id: follows}
+    assert unfinished(plan, rounds, stream) == [V2, NASNET]
+    few = {case: {n: logs for n, logs in found.items() if n < 11} for case, found in rounds.items()}
+    assert unfinished(plan, few, stream) == [V2, V1, NASNET]
+    assert V1 not in unfinished(plan, few)
+
+
+def test_drift_widens_the_latency_that_a_case_alone_stops_on():
+    stream = {n: 0.1 * (n >= 6) + 0.001 * (n % 3) for n in range(12)}
+    plan = a_plan(V2, target_ci_pct=2.0)
+    follows = {V2.id: {n: [0.3 * stream[n]] for n in range(12)}}
+    assert unfinished(plan, follows) == []
+    assert unfinished(plan, follows, stream) == [V2]

@@ -5,6 +5,8 @@ import pytest
 from mnbench.records import Verdict
 from mnbench.stats import analyse, between_runs
 from mnbench.stats.noise import is_noisy, noisy_cases
+from mnbench.stats.selftest import noisy_cases as noisy_copies
+from mnbench.studies import _measured
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 V2, V1, NULL = a_case(), a_case("mobilenet_v1_1.0_224"), a_case("none", backend="null")
@@ -44,6 +46,9 @@ def test_a_run_is_noisy_as_a_whole_where_its_cases_together_are():
     analysis = analyse(a_run(a_plan(V2, V1, NULL), *(s for found in launches.values() for s in found)))
     assert analysis.results[1].vs_baseline.verdict is Verdict.TOO_NOISY
     assert any("of all cases' first tries more than a third" in c.observed for c in analysis.caveats if c.subject == V1.id)
+    run = a_run(a_plan(V2, V1, NULL), *(s for found in launches.values() for s in found))
+    assert _measured.noisy_cases(run) == {V2.id, V1.id, NULL.id}
+    assert not any(_measured.logs_by_case(run).values())
     quieter = {**launches, NULL: first_tries(NULL, *lucky)}
     assert noisy_cases(quieter) == set()
 
@@ -58,6 +63,24 @@ def test_a_run_is_noisy_as_a_whole_for_the_gate_as_well():
     for old, new, name in ((noisy, quiet, "OLD"), (quiet, noisy, "NEW")):
         (refused,) = between_runs.diff(old, new).cases
         assert refused.not_compared == f"the machine was too noisy in {name}"
+
+
+def test_the_gate_refuses_a_wide_ratio_of_an_unquiet_run():
+    def launches(*, disturbed, spread, ns):
+        return [
+            a_launch(V2, n, *first_tries(V2, n < disturbed, ns=round(ns * (1 + spread * (-1) ** n)))[0].rounds)
+            for n in range(12)
+        ]
+
+    old = a_run(a_plan(V2), *launches(disturbed=0, spread=0.03, ns=100_000))
+    for disturbed, refused in ((1, False), (3, True)):
+        new = a_run(a_plan(V2), *launches(disturbed=disturbed, spread=0.03, ns=112_000))
+        found = between_runs.diff(old, new, fail_if_slower_pct=5)
+        assert bool(found.not_compared) == refused
+        assert bool(found.regressions) != refused
+        assert not any(caveat.code == "unquiet-machine" for caveat in found.caveats)
+        if refused:
+            assert "a sixth of the rounds in NEW" in found.not_compared[0].not_compared
 
 
 @pytest.mark.parametrize(
@@ -78,5 +101,12 @@ def test_in_an_unquiet_run_a_wide_ratio_is_refused(disturbed, spread, verdict):
     comparison = analysis.results[1].vs_baseline
     assert comparison.ratio is not None
     assert comparison.verdict is verdict
-    assert ("unquiet-machine" in codes(analysis)) == (verdict is Verdict.TOO_NOISY)
+    assert (V1.id in {c.subject for c in analysis.caveats if c.code == "unquiet-machine"}) == (verdict is Verdict.TOO_NOISY)
     assert "too-noisy" not in codes(analysis)
+
+
+def test_a_self_test_judges_no_copy_of_a_noisy_run():
+    copies = [a_case(variant=f"copy{n}") for n in range(2)]
+    lucky, unlucky = [True] * 2 + [False] * 6, [True] * 6 + [False] * 2
+    found = [*first_tries(copies[0], *lucky), *first_tries(copies[1], *lucky), *first_tries(NULL, *unlucky)]
+    assert noisy_copies(a_run(a_plan(*copies, NULL), *found)) == copies
