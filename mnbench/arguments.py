@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,14 @@ import mnbench
 from mnbench.errors import UsageError
 
 Command = Callable[[argparse.Namespace], int]
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of `90`, `90s`, `30m` or `2h`. Raises argparse.ArgumentTypeError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,6 +100,19 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="PCT",
         help="stop a case when its ratios are known to ± PCT per cent; --budget still ends all",
+    )
+    how.add_argument(
+        "--blocks", type=int, default=1, metavar="K", help="parts of the run, each with its share of the budget (default 1)"
+    )
+    how.add_argument(
+        "--over",
+        type=duration_s,
+        default=0.0,
+        metavar="T",
+        help="spread the blocks over this time, e.g. 30m: what will the next run show?",
+    )
+    how.add_argument(
+        "--quiet-only", action="store_true", help="leave out rounds with load on other CPUs, even if it is always the same"
     )
     how.add_argument("--launches", type=int, metavar="N", help="most launches a case (default 20, as the budget allows)")
     how.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")

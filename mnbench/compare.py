@@ -27,13 +27,8 @@ MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
 MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
-SHAPE_TO_TARGET = (2, 150.0)
-"""Rounds per launch, to begin with, and milliseconds per round when a target decides: short, because launches differ by
-more than rounds do; two, so that both variances can be told apart."""
 MOST_IMAGES = 1024
 """In a batch. More would take hours an inference, and memory that few machines have (NASNet-A: about 20 MB an image)."""
-LAUNCHES_AIMED_AT = 12
-"""Launches that a round's length is chosen for: from twelve on, one disturbed wave does not widen a ratio's interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +49,9 @@ class Request:
     baseline: str | None = None
     timeout_s: float = 120.0
     regimes: tuple[str, ...] = ("steady", "cold")
+    blocks: int = 1
+    over_s: float = 0.0
+    quiet_only: bool = False
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -113,19 +111,19 @@ def plan(request: Request) -> Plan:
     )
     null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
     cpus = environment.choose_cpus(request.threads, request.cpus)
-    rounds, round_ms = SHAPE_TO_TARGET if request.target_ci_pct else round_shape(request.budget_s, len(cases) + 1)
     return Plan(
         cases=(*cases, null),
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
-        rounds_per_launch=rounds,
-        round_target_ms=round_ms,
         cpus=cpus,
         seed=request.seed,
         budget_s=request.budget_s,
         target_ci_pct=request.target_ci_pct,
         timeout_s=request.timeout_s,
         regimes=("steady", *(name for name in REGIMES if name in request.regimes and name != "steady")),
+        blocks=request.blocks,
+        over_s=request.over_s,
+        quiet_only=request.quiet_only,
         evict_bytes=min(MOST_EVICTED_BYTES, 2 * environment.last_level_cache_bytes()),
     )
 
@@ -142,20 +140,6 @@ def most_launches(request: Request) -> int:
     if request.target_ci_pct is not None:
         return MOST_LAUNCHES_TO_TARGET
     return max(MOST_LAUNCHES, round(MOST_LAUNCHES * request.budget_s / DEFAULT_BUDGET_S))
-
-
-def round_shape(budget_s: float, cases: int) -> tuple[int, float]:
-    """Return (rounds per launch, milliseconds per round) that let the budget hold about twelve launches of every case.
-
-    A launch costs about 0.35 s before its first round (start, import, open, settle): with little time, fewer and shorter
-    rounds are given up before launches are, because launches are what the interval is computed over.
-    """
-    per_launch_s = budget_s / (cases * LAUNCHES_AIMED_AT)
-    if per_launch_s >= 1.2:
-        return 2, 250.0
-    if per_launch_s >= 0.8:
-        return 1, 250.0
-    return 1, 150.0 if per_launch_s >= 0.5 else 100.0
 
 
 def run(request: Request, listener: Listener) -> Path:
@@ -288,6 +272,14 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
     if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:
         raise UsageError(f"--target-ci must be between 0.01 and 100 per cent, not {request.target_ci_pct:g}.")
+    if not 1 <= request.blocks <= 1000:
+        raise UsageError(f"--blocks must be between 1 and 1000, not {request.blocks}.")
+    if request.over_s and request.blocks < 2:
+        raise UsageError("--over spreads the blocks of a run over time: give --blocks 3 or more with it.")
+    if not 0 <= request.over_s <= 30 * 86_400:
+        raise UsageError(f"--over must be between 0 and 30 days, not {request.over_s:g} s.")
+    if request.blocks > 1 and request.target_ci_pct is not None:
+        raise UsageError("--target-ci ends a run when it is precise enough, --blocks when its time is over: give one of them.")
     if not 1 <= request.timeout_s <= 86_400:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 

@@ -11,9 +11,10 @@ from mnbench import environment, store
 from mnbench.errors import UsageError
 from mnbench.measure.workload import TOLERANCE_PCT
 from mnbench.records import Run
-from mnbench.stats.analysis import trusted_samples, usable_rounds
+from mnbench.stats.analysis import trusted_samples
 from mnbench.stats.between_runs import Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
+from mnbench.stats.rounds import usable_rounds
 
 SPEEDS = {
     "workload": ("the reference workload, which tells the CPU's own speed", TOLERANCE_PCT),
@@ -29,7 +30,8 @@ PLAN_SETTINGS = (
     "round_target_ms",
     "least_inferences",
     "most_inferences",
-    "settle",
+    "settle_ms",
+    "quiet_only",
     "regimes",
     "evict_bytes",
 )

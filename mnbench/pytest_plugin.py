@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     OpenSession = Callable[[str, str], tuple[Session, OpenReply]]
 
 
+SETTLE_NS = 100_000_000
+
+
 @pytest.fixture(scope="session")
 def mnbench_cache() -> Path:
     """The cache of exported networks: $MNBENCH_CACHE, or `models`."""
@@ -38,7 +41,7 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     from mnbench.measure import timing
     from mnbench.measure.messages import OpenRequest
     from mnbench.measure.worker import open_session, pin
-    from mnbench.records import Case, SettleRule
+    from mnbench.records import Case
 
     affinity = os.sched_getaffinity(0)
     opened: list[Session] = []
@@ -53,7 +56,7 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
         request = OpenRequest(case=case, artifact=artifact, cache=str(mnbench_cache), cpus=environment.choose_cpus(1))
         session, reply = open_session(request)
         opened.append(session)
-        timing.settle(session.run, SettleRule())
+        timing.time_for(session.run, SETTLE_NS)
         return session, reply
 
     try:

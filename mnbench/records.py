@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from mnbench.errors import UsageError
@@ -189,20 +189,6 @@ class Case:
         return pct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettleRule:
-    """When the transient at the start of a round counts as over.
-
-    Two neighbouring windows of `window` inferences are compared; the round has settled when the later median is no more than
-    `tolerance_pct` below the earlier one, after `min_ms` at the least. `max_ms` caps the wait; a round that hits it is marked.
-    """
-
-    window: int = 8
-    tolerance_pct: float = 1.0
-    min_ms: float = 100.0
-    max_ms: float = 1000.0
-
-
 REGIMES = ("steady", "cold", "first", "load", "memory")
 """What can be known of a case, each a figure of its own: latency back to back; latency after the caches served something else;
 the very first inference; time from file to session; memory."""
@@ -217,9 +203,11 @@ class Plan:
     """Model whose case in the same backend, precision, batch and threads is the denominator of `ratio`."""
     launches: int
     """Most launches per case. Fewer are made when the budget ends first."""
-    rounds_per_launch: int = 2
-    round_target_ms: float = 250.0
-    settle: SettleRule = field(default_factory=SettleRule)
+    rounds_per_launch: int = 3
+    """Visits of a launch, spread over its wave: what the machine does for a second or so then hits one of them."""
+    round_target_ms: float = 100.0
+    settle_ms: float = 50.0
+    """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used."""
     cpus: tuple[int, ...]
     seed: int = 0
     budget_s: float = 90.0
@@ -232,8 +220,16 @@ class Plan:
     """Memory read and written before each cold inference: twice the last-level cache, 256 MiB at most."""
     cold_samples: int = 4
     """Cold inferences of a launch."""
-    cold_launches: int = 5
+    cold_launches: int = 3
     """Launches that have a cold round; the time of further ones goes to the steady latency, which the ratios rest on."""
+    harness_launches: int = 3
+    """Launches of the case without an artefact, which times the harness itself."""
+    blocks: int = 1
+    """Parts of a run that are spread evenly over `over_s`."""
+    over_s: float = 0.0
+    """From the beginning of the first block to that of the last one."""
+    quiet_only: bool = False
+    """Leave out every round with load on other CPUs, also where it is the same in all rounds."""
     memory_launches: int = 1
     """Processes of each case in the memory regime: one is a reading, an interval needs three."""
     sweep: bool = False
@@ -267,7 +263,8 @@ class Round:
     settle_ns: tuple[int, ...]
     """Latencies while the transient lasted (of round 0: the warm-up). Kept, never used in a steady figure."""
     latencies_ns: tuple[int, ...]
-    settled: bool
+    waited_ns: int = 0
+    """How long the round waited for a quiet CPU before it began."""
     wall_ns: int
     """Duration of the measured part."""
     cpu_ns: int
@@ -307,6 +304,7 @@ class Samples:
 
     case: Case
     launch: int
+    block: int = 0
     effective: Mapping[str, str]
     """Settings as the runtime states them: read back, not requested."""
     import_ns: int
@@ -370,6 +368,9 @@ class Comparison:
     case: Case
     baseline: Case
     ratio: Estimate | None
+    """Of this run: what another run at the same time would show."""
+    next_run: Estimate | None = None
+    """Where the ratio of one further block of the run should lie at another time; only for a run in three blocks or more."""
     p_adjusted: float | None
     verdict: Verdict
 
@@ -481,6 +482,16 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Under which load on the CPUs beside the measured ones a run was made."""
+
+    rule: str
+    """`quiet`: rounds with load on other CPUs are left out. `steady-load`: the load was the same in all rounds, and those with
+    another load are left out."""
+    busy_cpus: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """Everything the reports show that is not in the raw files."""
 
@@ -488,5 +499,6 @@ class Analysis:
     """In the order of the plan's cases."""
     between_backends: tuple[Comparison, ...]
     """Per network: each backend against the first one named in the plan."""
+    condition: Condition = Condition(rule="quiet")
     caveats: tuple[Caveat, ...]
     """The run's own caveats and those the analysis adds."""

@@ -30,6 +30,9 @@ def compare_request(options: argparse.Namespace) -> Request:
         baseline=options.baseline,
         timeout_s=options.timeout,
         regimes=tuple(options.regimes),
+        blocks=options.blocks,
+        over_s=options.over,
+        quiet_only=options.quiet_only,
         out=options.out,
         cache=options.cache,
     )

@@ -47,7 +47,7 @@ def make_plan(request: Request, *, quick: bool, budget_s: float | None = None) -
         for case in base.cases
         for variant in (variants if case.backend != "null" else ("",))
     )
-    return replace(base, cases=cases, launches=500, rounds_per_launch=1, round_target_ms=250.0, regimes=("steady",))
+    return replace(base, cases=cases, launches=500, regimes=("steady",))
 
 
 def run(request: Request, listener: Listener, *, quick: bool = False, budget_s: float | None = None) -> Path:

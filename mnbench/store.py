@@ -186,7 +186,6 @@ def _round_row(case: Case, launch: int, measured: Round) -> dict[str, object]:
         **{name: getattr(measured, name) for name in ROUND_FIELDS},
         "case_id": case.id,
         "launch": launch,
-        "settled": str(measured.settled).lower(),
         "disturbances": ";".join(measured.disturbances),
         "settle_samples": len(measured.settle_ns),
         "samples": len(measured.latencies_ns),

@@ -1,19 +1,20 @@
 """Carry out a plan: waves of launches that take turns, until the launches are made or the budget is spent.
 
-A *wave* starts one fresh process of every case. Each opens its model, checks it, and is stopped. Then the cases take turns, one
-round each, in the order of a Williams square; the wave ends and the next begins with new processes. So launches are
-interleaved, neighbours in time are comparable, and a case is seen in as many fresh processes as there are waves.
+A *wave* starts one fresh process of every case. Each opens its model, checks it, and is stopped. Then the cases take turns in
+three passes, one short round each, every pass in another random order; the wave ends and the next begins with new processes. So
+launches are interleaved, neighbours in time are comparable, and a case is seen in as many fresh processes as there are waves. A
+*block* is a part of the waves; the blocks of a run are spread over time.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mnbench.environment import available_memory_bytes
 from mnbench.measure.conductor import Already, Conductor, Progress, Sink
-from mnbench.measure.schedule import order_of_pass
 from mnbench.measure.sweep import Sweeps
 from mnbench.records import Artifact, Case, Plan
 
@@ -21,6 +22,8 @@ WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
 IMAGE_BYTES = 20 << 20
 """Activations of one image of the largest network."""
+SHORTEST, LONGEST = 0.75, 2.0
+"""Times its planned length that a round may have, so that whole waves use up the budget."""
 
 
 def conduct(
@@ -45,39 +48,83 @@ def conduct(
     waves = _Waves(plan, artifacts, cache, logs, sink, progress, already)
     if "memory" in plan.regimes and not already.samples:
         waves.memory_pass()
-    for _ in range(plan.launches - already.waves):
-        if not waves.time_for_wave() or not waves.unfinished():
-            break
-        waves.wave()
+    waves.carry_out()
 
 
 class _Waves(Conductor):
     """One process a case, all of a wave alive together and taking turns."""
 
-    def wave(self) -> None:
-        """Start one launch of each unfinished case, let them take turns, end them."""
+    def carry_out(self) -> None:
+        """Make the waves of each block that is not made yet, from its time on until its part of the budget is spent."""
+        first_block, first_wave = self._block, self._wave
+        began_s = time.monotonic()
+        for block in range(first_block, self._plan.blocks):
+            self._block = block
+            if block > first_block:
+                self._wait(began_s + (block - first_block) * self._plan.over_s / max(1, self._plan.blocks - 1))
+            until_s = self._plan.budget_s * (block + 1) / self._plan.blocks
+            most = self._plan.launches * (block + 1) // self._plan.blocks
+            while self._wave < most and (self._wave == first_wave or self._fits(until_s)) and (due := self._due()):
+                self._make_wave(due, self._round_ms(len(due), until_s))
+
+    def _due(self) -> list[Case]:
+        """Return the cases of the next wave: the harness itself is timed in the first ones only."""
+        due = self.unfinished()
+        timed = [case for case in due if self._artifacts[case.id] is not None]
+        return due if self._wave < self._plan.harness_launches or not timed else timed
+
+    def _fits(self, until_s: float) -> bool:
+        """Say whether another wave ends within this part of the budget, if need be with shorter rounds."""
+        cases = len(self._due())
+        return until_s - self.elapsed_s() >= self._expected_wave_s() + self._stretch_s(SHORTEST * self._planned_ms, cases)
+
+    def _round_ms(self, cases: int, until_s: float) -> float:
+        """Return how long the rounds of the next wave are, so that whole waves use up the budget: as many as fit."""
+        wave_s, left_s = self._expected_wave_s(), until_s - self.elapsed_s()
+        if not wave_s or self._plan.target_ci_pct is not None:
+            return self._planned_ms
+        waves = max(1, int(left_s / (wave_s + self._stretch_s(SHORTEST * self._planned_ms, cases))))
+        spare_ms = (left_s / waves - wave_s) * 1000 / (cases * self._plan.rounds_per_launch)
+        return min(LONGEST * self._planned_ms, max(SHORTEST * self._planned_ms, self._planned_ms + spare_ms))
+
+    @property
+    def _planned_ms(self) -> float:
+        return self._plan.round_target_ms
+
+    def _stretch_s(self, round_ms: float, cases: int) -> float:
+        """Return by how much a wave is longer than one of planned rounds."""
+        return (round_ms - self._plan.round_target_ms) / 1000 * cases * self._plan.rounds_per_launch
+
+    def _wait(self, until_s: float) -> None:
+        """Sleep until a moment of the monotonic clock; the budget does not count it."""
+        began_ns = time.perf_counter_ns()
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._tell(f"waiting for block {self._block + 1} of {self._plan.blocks}, {left_s / 60:.0f} min")
+            time.sleep(min(left_s, 10.0))
+        self._unspent_ns += time.perf_counter_ns() - began_ns
+
+    def _make_wave(self, cases: Sequence[Case], round_ms: float) -> None:
+        """Start one launch of each case, let them take turns, end them."""
         began_s = self.elapsed_s()
-        order = self.unfinished()
+        order = list(cases)
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
         alive = max(1, int(available_memory_bytes() * 0.6 / (WORKER_BYTES + order[0].batch * IMAGE_BYTES)))
         for first in range(0, len(order), alive):
-            self._group(order[first : first + alive], self._wave)
+            self._group(order[first : first + alive], self._wave, round_ms)
         self._wave += 1
-        self._wave_s.append(self.elapsed_s() - began_s)
+        self._wave_s.append(self.elapsed_s() - began_s - self._stretch_s(round_ms, len(order)))  # of one with planned rounds
         self._sink.elapsed(self.elapsed_s())
 
-    def _group(self, cases: Sequence[Case], launch: int) -> None:
-        """Open one launch of each case, give each its rounds in turn, end them all."""
+    def _group(self, cases: Sequence[Case], launch: int, round_ms: float) -> None:
+        """Open one launch of each case, give each its round in turn, end them all."""
         with self._workers(cases, launch) as workers:
-            opened = {case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)}
-            wanted = {case.id: self._rounds_worth(case) for case in opened}
-            passes = max(wanted.values(), default=0)
-            cold = "cold" in self._plan.regimes and launch < self._plan.cold_launches
-            for index in range(passes + cold):
-                # In the plan's order: the square's balance over waves holds only if a place always means the same case.
-                taking_part = [c for c in self._plan.cases if c in opened and (index == passes or wanted[c.id] > index)]
-                for case in order_of_pass(taking_part, launch * self._plan.rounds_per_launch + index, self._plan.seed):
+            opened = [case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)]
+            steady = self._plan.rounds_per_launch
+            passes = steady + ("cold" in self._plan.regimes and launch < self._plan.cold_launches)
+            for index in range(passes):
+                random.Random(f"{self._plan.seed}/{launch}/{index}").shuffle(opened)  # noqa: S311
+                for case in opened:
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
                     self._tell(f"{case.model} in {case.backend}")
-                    self._rounds(workers[case.id], case, launch, index, "cold" if index == passes else "steady")
+                    self._round(workers[case.id], case, launch, index, round_ms, cold=index == steady)

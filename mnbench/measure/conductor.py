@@ -5,29 +5,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from mnbench.errors import WorkerError
-from mnbench.measure.allocation import rounds_worth, unfinished
+from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
 from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
-from mnbench.stats.drift import readings_of
+from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 
-MOST_REPEATS = 2
+MOST_REPEATS = 1
 """Extra attempts at a disturbed round."""
 MOST_FAILURES = 2
+PATIENCE_MS = 500.0
+"""How long a round waits for a quiet CPU: about as long as it takes, because a longer wait costs more than it saves."""
+LOADS_REMEMBERED = 24
+FEWEST_LOADS = 6
 
 
 class Sink(Protocol):
@@ -68,14 +71,6 @@ class Already:
     memory: tuple[Memory, ...] = ()
 
 
-@dataclass(slots=True)
-class _Spent:
-    """What launches and rounds of one case took."""
-
-    start_s: list[float] = field(default_factory=list)
-    round_s: list[float] = field(default_factory=list)
-
-
 class Conductor:
     """The state of one run: the clock, the cases still in play, and the count of rounds."""
 
@@ -89,25 +84,23 @@ class Conductor:
         progress: Callable[[Progress], None],
         already: Already,
     ) -> None:
-        self._plan, self._artifacts, self._cache, self._logs = plan, artifacts, cache, logs
+        self._plan, self._artifacts, self._cache, self._log_folder = plan, artifacts, cache, logs
         self._sink, self._progress = sink, progress
-        self._start_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
+        self._began_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
+        self._unspent_ns = 0
+        """Of the time since then: what is not taken from the budget (failed launches, waiting for the next block)."""
         self._order = max((r.order + 1 for samples in already.samples for r in samples.rounds), default=0)
         self._wave = already.waves
+        self._block = max((samples.block for samples in already.samples), default=0)
         self._wave_s: list[float] = []
-        self._spent = {case.id: _Spent() for case in plan.cases}
         self._failures = Counter(failure.case.id for failure in already.failures)
         self._failed_launches: set[tuple[str, int]] = set()
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
         self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(UsualSpeed)
-        self._round_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
-        self._stream_logs: dict[str, dict[int, list[float]]] = {case.id: {} for case in plan.cases}
-        noted = [measured for samples in already.samples for measured in samples.rounds if measured.regime == "steady"]
-        # A sweep's rounds are too short for it; a run begun by an older version has no columns for it.
-        self._streams = not plan.sweep and all(map(readings_of, noted))
-        for samples in already.samples:
-            for measured in samples.rounds:
-                self._note(samples.case, samples.launch, measured)
+        self._loads: deque[float] = deque(maxlen=LOADS_REMEMBERED)
+        self._samples = {(samples.case.id, samples.launch): samples for samples in already.samples}
+        for failure in already.failures:
+            self._samples.pop((failure.case.id, failure.launch), None)
         self._remember_speed(already)
 
     def _remember_speed(self, already: Already) -> None:
@@ -118,24 +111,13 @@ class Conductor:
                 self._usual_speed[self._cpus_of(case)].remember(measured.workload_before_ns, measured.workload_after_ns)
 
     def elapsed_s(self) -> float:
-        return (time.perf_counter_ns() - self._start_ns) / 1e9
-
-    def time_for_wave(self) -> bool:
-        """Say whether another wave ends within the budget."""
-        return self.elapsed_s() + self._expected_wave_s() <= self._plan.budget_s
+        """Return the time spent on measuring so far, as the budget counts it."""
+        return (time.perf_counter_ns() - self._began_ns - self._unspent_ns) / 1e9
 
     def unfinished(self) -> list[Case]:
         """Return the cases that need another wave and have not failed for good."""
         alive = [case for case in self._plan.cases if not self._given_up(case)]
-        return unfinished(replace(self._plan, cases=tuple(alive)), self._round_logs, self._stream())
-
-    def _stream(self) -> dict[int, float]:
-        """Return the log time of the reference stream by launch, as the analysis will see it."""
-        readings: defaultdict[int, list[float]] = defaultdict(list)
-        for by_launch in self._stream_logs.values():
-            for launch, found in by_launch.items():
-                readings[launch] += found
-        return {launch: statistics.median(found) for launch, found in readings.items() if found}
+        return unfinished(replace(self._plan, cases=tuple(alive)), self._samples.values())
 
     def memory_pass(self) -> None:
         """Open each case, alone and untimed, for what it holds in memory; as many times as the plan says, all cases in turn."""
@@ -162,7 +144,7 @@ class Conductor:
             for case in cases:
                 began_ns = time.perf_counter_ns()
                 try:
-                    workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
+                    workers[case.id] = Worker(case, self._log_folder / f"{case.id}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", began_ns)
             if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
@@ -175,12 +157,12 @@ class Conductor:
                 worker.close()
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
-        began_s = self.elapsed_s()
         reply = self._ask_open(worker, case, launch, f"opening {case.model} in {case.backend}")
         if reply is None:
             return False
-        self._spent[case.id].start_s.append(self.elapsed_s() - began_s)
-        self._sink.launch(_launch(case, launch, reply))
+        opened = _launch(case, launch, self._block, reply)
+        self._samples[case.id, launch] = opened
+        self._sink.launch(opened)
         return True
 
     def _cpus_of(self, case: Case) -> tuple[int, ...]:
@@ -201,47 +183,43 @@ class Conductor:
             self._fail(case, launch, str(error), worker.log_tail(), began_ns)
             return None
 
-    def _rounds(self, worker: Worker, case: Case, launch: int, index: int, regime: str) -> None:
-        """Time one round; repeat it while it was disturbed, at most twice. All are kept."""
+    def _round(self, worker: Worker, case: Case, launch: int, index: int, target_ms: float, *, cold: bool = False) -> None:
+        """Time one round. A sweep's only one of a launch is repeated once if it was disturbed; both are kept."""
+        regime = "cold" if cold else "steady"
         request = RoundRequest(
-            settle=self._plan.settle,
-            target_ms=self._plan.round_target_ms,
-            cold_samples=self._plan.cold_samples if regime == "cold" else 0,
+            settle_ms=self._plan.settle_ms,
+            target_ms=target_ms,
+            quiet_ns=self._usual_speed[self._cpus_of(case)].quiet_ns(),
+            patience_ms=PATIENCE_MS,
+            cold_samples=self._plan.cold_samples if cold else 0,
             evict_bytes=self._plan.evict_bytes,
             least=self._plan.least_inferences,
             most=self._plan.most_inferences,
-            stream=regime == "steady" and self._streams,
+            stream=not cold and not self._plan.sweep,  # a sweep's rounds are too short for it
         )
-        for _ in range(1 + MOST_REPEATS):
-            began_s, began_ns = self.elapsed_s(), time.perf_counter_ns()
+        for _ in range(1 + (MOST_REPEATS if self._plan.sweep else 0)):
+            began_ns = time.perf_counter_ns()
             try:
                 reply = worker.round(request, self._plan.timeout_s)
             except WorkerError as error:
                 self._fail(case, launch, str(error), worker.log_tail(), began_ns)
                 return
             measured = self._place(reply, index, regime, case)
-            self._note(case, launch, measured)
-            if regime == "steady":
-                self._spent[case.id].round_s.append(self.elapsed_s() - began_s)
+            opened = self._samples[case.id, launch]
+            self._samples[case.id, launch] = replace(opened, rounds=(*opened.rounds, measured))
             self._sink.round(case, launch, measured)
             self._sink.elapsed(self.elapsed_s())
-            if not measured.disturbances or self._over():
+            if not self._is_worth_repeating(measured) or self._over():
                 break
 
-    def _note(self, case: Case, launch: int, measured: Round) -> None:
-        """Remember a round for deciding where the time goes next."""
-        if measured.regime == "steady" and not measured.disturbances:
-            logs = self._round_logs.setdefault(case.id, {}).setdefault(launch, [])
-            logs.append(math.log(max(1.0, statistics.median(measured.latencies_ns))))
-            self._stream_logs.setdefault(case.id, {}).setdefault(launch, []).extend(readings_of(measured))
-
-    def _rounds_worth(self, case: Case) -> int:
-        """Return the rounds for a launch of a case: the plan's number, or with a target what its variances make best."""
-        default, spent = self._plan.rounds_per_launch, self._spent[case.id]
-        if self._plan.target_ci_pct is None or not spent.round_s:
-            return default
-        start_s, round_s = statistics.median(spent.start_s), statistics.median(spent.round_s)
-        return rounds_worth(self._round_logs[case.id], start_s, round_s, default)
+    def _is_worth_repeating(self, measured: Round) -> bool:
+        """Say whether a round was disturbed by more than a load that is usual in this run."""
+        reasons = set(measured.disturbances)
+        if not self._plan.quiet_only and len(self._loads) >= FEWEST_LOADS and measured.wall_ns:
+            others = max(1, (os.cpu_count() or 1) - len(self._plan.cpus))
+            if abs(busy_cpus(measured) - statistics.median(self._loads)) <= LOADED_SHARE * others:
+                reasons.discard(LOADED)
+        return bool(reasons)
 
     def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
@@ -252,25 +230,27 @@ class Conductor:
             index=index,
             regime=regime,
             order=self._order,
-            started_ns=reply.started_ns - self._start_ns,
+            started_ns=reply.started_ns - self._began_ns,
             disturbances=disturbances(reply, case.threads, (os.cpu_count() or 1) - len(cpus), usual),
             **fields,
         )
         self._order += 1
+        if regime == "steady" and measured.wall_ns:
+            self._loads.append(busy_cpus(measured))
         return measured
 
     def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:
         """Report a failure. What the launch measured is not used, and the time it took is not taken from the others."""
-        self._start_ns += time.perf_counter_ns() - began_ns
+        self._unspent_ns += time.perf_counter_ns() - began_ns
         self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=log_tail))
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
-        self._round_logs[case.id].pop(launch, None)
-        self._stream_logs[case.id].pop(launch, None)
+        self._samples.pop((case.id, launch), None)
 
     def _given_up(self, case: Case) -> bool:
         """A case is left out after two failures, or after one if it never gave a figure in this sitting."""
-        if any(failed == case.id for failed, _ in self._failed_launches) and not self._round_logs[case.id]:
+        gave_figures = any(samples.case == case and samples.rounds for samples in self._samples.values())
+        if any(failed == case.id for failed, _ in self._failed_launches) and not gave_figures:
             return True
         return self._failures[case.id] >= MOST_FAILURES
 
@@ -278,8 +258,8 @@ class Conductor:
         return self.elapsed_s() >= self._plan.budget_s
 
     def _expected_wave_s(self) -> float:
-        """The longer of the last two waves: with a target, waves become shorter as cases finish."""
-        return max(self._wave_s[-2:], default=0.0)
+        """That of the last wave: the first ones have cold rounds, and with a target waves become shorter as cases finish."""
+        return self._wave_s[-1] if self._wave_s else 0.0
 
     def _tell(self, what: str) -> None:
         elapsed_s, wave_s = self.elapsed_s(), self._expected_wave_s()
@@ -290,10 +270,11 @@ class Conductor:
         self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
 
 
-def _launch(case: Case, launch: int, reply: OpenReply) -> Samples:
+def _launch(case: Case, launch: int, block: int, reply: OpenReply) -> Samples:
     return Samples(
         case=case,
         launch=launch,
+        block=block,
         effective=reply.effective,
         import_ns=reply.import_ns,
         load_ns=reply.load_ns,

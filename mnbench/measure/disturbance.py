@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from mnbench.measure.messages import RoundReply
 from mnbench.measure.workload import UsualSpeed
-
-OTHER_CPUS_SHARE = 0.25
-"""Of the time of all CPUs that are not measured: beyond it, others press on the memory and cache that all CPUs share."""
+from mnbench.stats.condition import LOADED, LOADED_SHARE
 
 
 def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
@@ -18,12 +16,11 @@ def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualS
     limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
     tick_limit_ns = max(limit_ns, 25_000_000)
     found = {
-        "not settled": not reply.settled,
         "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
         "steal": reply.steal_ns > tick_limit_ns,
         "throttled": (reply.throttled_ns or 0) > 0,
         "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
-        "load on other CPUs": reply.other_cpus_ns > max(OTHER_CPUS_SHARE * other_cpus * reply.wall_ns, 25_000_000),
+        LOADED: reply.other_cpus_ns > max(LOADED_SHARE * other_cpus * reply.wall_ns, 25_000_000),
         "ran while it waited": reply.idle_cpu_ns > 50_000_000,
         "more threads than requested": reply.busy_threads > threads,
         "changed CPU speed": usual.differs(reply.workload_before_ns, reply.workload_after_ns),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mnbench.records import Artifact, Case, SettleRule
+from mnbench.records import Artifact, Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,11 @@ class OpenRequest:
 class RoundRequest:
     """Time back-to-back inferences for `target_ms`; or, with `cold_samples`, so many, each after evicting the caches."""
 
-    settle: SettleRule
+    settle_ms: float
     target_ms: float
+    quiet_ns: int | None = None
+    """Wait until the reference workload takes no longer than this, but not for more than `patience_ms`."""
+    patience_ms: float = 0.0
     cold_samples: int = 0
     evict_bytes: int = 0
     least: int = 1
@@ -64,7 +67,7 @@ class RoundReply:
     """The worker's monotonic clock, which on Linux is the parent's too."""
     settle_ns: tuple[int, ...]
     latencies_ns: tuple[int, ...]
-    settled: bool
+    waited_ns: int
     wall_ns: int
     cpu_ns: int
     idle_cpu_ns: int

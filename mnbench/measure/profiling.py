@@ -32,11 +32,10 @@ from mnbench.measure.messages import OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.worker import check_affinity, measure_round, open_session
 from mnbench.measure.workload import ReferenceWorkload, UsualSpeed
 from mnbench.processes import die_with_parent
-from mnbench.records import SettleRule
 
-WARM_UP = RoundRequest(settle=SettleRule(max_ms=500.0), target_ms=1.0)
+WARM_UP = RoundRequest(settle_ms=100.0, target_ms=1.0)
 """With the first inference, what the profile forgets."""
-KEPT = RoundRequest(settle=SettleRule(min_ms=0.0, max_ms=500.0), target_ms=350.0, least=12, most=60)
+KEPT = RoundRequest(settle_ms=0.0, target_ms=350.0, least=12, most=60)
 """What is kept, whole: its settling part too, which is warm already."""
 
 

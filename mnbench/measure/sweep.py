@@ -46,13 +46,18 @@ class Sweeps(Conductor):
             for case in order_of_sweep(self._plan, launch):
                 if self._over():
                     return
-                if case not in due or launch in self._round_logs[case.id] or self._given_up(case):
+                if case not in due or self._is_made(case, launch) or self._given_up(case):
                     continue
                 worker = worker_of(case)
                 if worker is not None and self._open(worker, case, launch):
                     self._tell(f"{case.model} in {case.backend}")
-                    self._rounds(worker, case, launch, 0, "steady")
+                    self._round(worker, case, launch, 0, self._plan.round_target_ms)
         self._wave_s.append(self.elapsed_s() - began_s)
+
+    def _is_made(self, case: Case, launch: int) -> bool:
+        """Say whether a launch has an undisturbed round, from before an interruption."""
+        made = self._samples.get((case.id, launch))
+        return made is not None and any(not measured.disturbances for measured in made.rounds)
 
     def _cpus_of(self, case: Case) -> tuple[int, ...]:
         """Return as many of the plan's CPUs, from the last on, as the case has threads: a sweep may vary the threads."""
@@ -69,7 +74,7 @@ class Sweeps(Conductor):
                 workers.pop(group).close()
             if group not in workers:
                 try:
-                    workers[group] = Worker(case, self._logs / f"sweep-{case.backend}-t{case.threads}-{launch}.log")
+                    workers[group] = Worker(case, self._log_folder / f"sweep-{case.backend}-t{case.threads}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", time.perf_counter_ns())
                     return None

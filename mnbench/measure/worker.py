@@ -30,6 +30,9 @@ from mnbench.measure.planted import SlowedSession
 from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
 from mnbench.processes import die_with_parent
 
+LEAST_TO_SETTLE = 2
+"""Inferences: of a slow network one refills every cache."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one launch until the parent closes the pipe. Returns the exit code."""
@@ -135,19 +138,20 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
 def measure_round(
     session: Session, request: RoundRequest, reader: CounterReader, workload: ReferenceWorkload, idle_cpu_ns: int
 ) -> RoundReply:
-    """Let the transient pass, then time back-to-back inferences for the target duration; or time cold ones.
+    """Wait for a quiet CPU, let the transient pass, then time back-to-back inferences; or time cold ones.
 
     The reference workload is timed on both sides of the measured part, outside what the counters see.
     """
+    waited_ns = workload.wait_until(request.quiet_ns, int(request.patience_ms * 1e6))
     started_ns = time.perf_counter_ns()
     if request.cold_samples:
         evict = evictor(request.evict_bytes, os.sched_getaffinity(0))
         settle_ns: list[int] = []
-        settled, workload_before_ns = True, workload.time_ns()
+        workload_before_ns = workload.time_ns()
         before = reader.read()
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
     else:
-        settle_ns, settled = timing.settle(session.run, request.settle)
+        settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=LEAST_TO_SETTLE)
         workload_before_ns = workload.time_ns()
         before = reader.read()
         latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6), most=request.most, least=request.least)
@@ -156,7 +160,7 @@ def measure_round(
         started_ns=started_ns,
         settle_ns=tuple(settle_ns),
         latencies_ns=tuple(latencies_ns),
-        settled=settled,
+        waited_ns=waited_ns,
         wall_ns=seen.wall_ns,
         cpu_ns=seen.cpu_ns,
         idle_cpu_ns=idle_cpu_ns,

@@ -28,7 +28,12 @@ REPETITIONS = 5
 REMEMBERED = 64
 """Readings that say what is usual: those of the last 32 rounds, so that a CPU that becomes warm and slow finds a new usual."""
 TOLERANCE_PCT = 3.0
-"""A reading further from the usual one means another speed: undisturbed readings lie within 2 % of it (docs/methodology.md)."""
+"""A reading further from the usual one means another speed, on a host whose quiet readings lie within 2 % of each other."""
+TOLERANCE_SPREADS = 4.0
+"""The same on other hosts: so many times the spread of their own quiet readings (docs/methodology.md)."""
+DECILE_TO_SD = 1.2816
+WAIT_S = 0.02
+"""Between two looks at a disturbed CPU."""
 
 
 class ReferenceWorkload:
@@ -48,6 +53,16 @@ class ReferenceWorkload:
         Several CPUs are visited in turn by a thread for that, so that the calling one stays where its runtime's others are not.
         """
         return self._fastest_ns() if self._visitor is None else self._visitor.submit(self._slowest_ns).result()
+
+    def wait_until(self, quiet_ns: int | None, patience_ns: int) -> int:
+        """Wait until the work takes no longer than `quiet_ns`, for `patience_ns` at most; return how long, in ns.
+
+        In between the process sleeps: a neighbour on the same core is not helped by one more busy thread.
+        """
+        started_ns = self._now_ns()
+        while quiet_ns is not None and self.time_ns() > quiet_ns and self._now_ns() - started_ns < patience_ns:
+            time.sleep(WAIT_S)
+        return self._now_ns() - started_ns
 
     def _slowest_ns(self) -> int:
         slowest_ns = 0
@@ -108,9 +123,21 @@ class UsualSpeed:
         self._readings_ns += (before_ns, after_ns)
 
     def differs(self, before_ns: int, after_ns: int) -> bool:
-        """Say whether one of two remembered readings is more than 3 % slower or faster than usual.
+        """Say whether one of two remembered readings is further from the usual one than quiet readings are."""
+        usual_ns, tolerance_ns = self._usual()
+        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > tolerance_ns
 
-        Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not.
+    def quiet_ns(self) -> int | None:
+        """Return the longest time that is still quiet; None before anything is remembered."""
+        return round(sum(self._usual())) if self._readings_ns else None
+
+    def _usual(self) -> tuple[float, float]:
+        """Return the usual time and how far quiet readings lie from it.
+
+        Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not. The
+        spread is that of the quiet side alone, from the lowest decile to the median: a neighbour only makes readings longer.
         """
-        usual_ns = sorted(self._readings_ns)[len(self._readings_ns) // 4]
-        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > TOLERANCE_PCT / 100 * usual_ns
+        ordered = sorted(self._readings_ns)
+        lowest, usual_ns, middle = (ordered[int(share * (len(ordered) - 1))] for share in (0.1, 0.25, 0.5))
+        spread_ns = (middle - lowest) / DECILE_TO_SD
+        return usual_ns, max(TOLERANCE_PCT / 100 * usual_ns, TOLERANCE_SPREADS * spread_ns)

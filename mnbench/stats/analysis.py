@@ -23,19 +23,25 @@ from mnbench.records import (
     Comparison,
     Estimate,
     Plan,
-    Round,
     Run,
     Samples,
     Verdict,
 )
-from mnbench.stats import noise
-from mnbench.stats.drift import drift_variance, stream_logs
-from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile, widened
-from mnbench.stats.paired import equivalence_p, paired_p, paired_ratio
+from mnbench.stats import condition, noise
+from mnbench.stats.covariate import adjusted_mean, stream_logs
+from mnbench.stats.intervals import FEWEST_LAUNCHES, PAIRED_METHOD, Mean, geometric_mean, holm, mean_of, total
+from mnbench.stats.rounds import launch_logs, mean_ns, median_ns, unsettled_logs, usable_rounds
+from mnbench.stats.waves import DRIFT_P, drift_p, series_mean
 
-LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
+LATENCY_METHOD = "geometric mean of the launches' medians; Student t, drift of the waves by AR(1)"
+NEXT_RUN_METHOD = "prediction of one further block, Student t over the means of blocks"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
+UNEVEN_PCT = 1.0
+"""A slow-down of some inferences only is reported from here on."""
+UNSETTLED_PCT = 1.0
+RARE_P = 0.01
+UNEVEN, DRIFTING, UNSETTLED = "uneven-latency", "drifting-machine", "not-settled"
 
 LaunchLogs = Mapping[int, float]
 """log(latency in ns) of each usable launch of one case, by launch number."""
@@ -47,19 +53,29 @@ def analyse(run: Run) -> Analysis:
     plan = run.plan
     launches = _by_case(trusted_samples(run))
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
+    medians = {case.id: launch_logs(launches.get(case.id, ()), statistic=median_ns) for case in plan.cases}
+    common = common_series(medians.values())
     to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
     noisy = noise.noisy_cases(launches)
-    stream = stream_logs(trusted_samples(run))
-    compared = noise.judge(compare_pairs([*to_baseline, *to_backend], logs, plan, stream), noisy, launches, plan)
+    blocks = {samples.launch: samples.block for samples in run.samples}
+    compared = compare_pairs([*to_baseline, *to_backend], logs, plan, stream_logs(trusted_samples(run)), blocks)
+    compared = noise.judge(compared, noisy, launches, plan)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
     results = tuple(
-        _result(case, launches.get(case.id, ()), logs[case.id], stream, by_case.get(case.id), run, noisy=case.id in noisy)
+        _result(case, launches.get(case.id, ()), medians[case.id], common, by_case.get(case.id), run, noisy=case.id in noisy)
         for case in plan.cases
     )
     return Analysis(
         results=results,
         between_backends=tuple(compared[len(to_baseline) :]),
-        caveats=(*run.caveats, *_caveats(run, results, launches, noisy), *noise.caveats(compared, noisy, launches)),
+        condition=condition.condition_of(run),
+        caveats=(
+            *run.caveats,
+            *_drifting(common),
+            *_caveats(run, results, launches, noisy),
+            *noise.caveats(compared, noisy, launches),
+            *uneven([*to_baseline, *to_backend], launches, noisy),
+        ),
     )
 
 
@@ -69,42 +85,37 @@ def pairs_of(plan: Plan) -> list[tuple[Case, Case]]:
 
 
 def trusted_samples(run: Run) -> list[Samples]:
-    """Return the launches that did not fail: what a worker measured before it broke a promise is not to be used."""
+    """Return the launches that did not fail, their rounds judged by the run's condition.
+
+    What a worker measured before it broke a promise is not to be used.
+    """
     failed = {(failure.case, failure.launch) for failure in run.failures}
-    return [samples for samples in run.samples if (samples.case, samples.launch) not in failed]
+    return condition.judged((s for s in run.samples if (s.case, s.launch) not in failed), run)
 
 
-def usable_rounds(samples: Samples, regime: str = "steady") -> list[Round]:
-    """Return the undisturbed rounds of one regime of a launch."""
-    return [r for r in samples.rounds if r.regime == regime and not r.disturbances and r.latencies_ns]
+def common_series(logs: Iterable[LaunchLogs]) -> dict[int, float]:
+    """Return, by wave, the median over cases of log(latency) less that of the case's mean: what the machine did to all."""
+    by_wave: dict[int, list[float]] = {}
+    for found in logs:
+        middle = statistics.fmean(found.values()) if found else 0.0
+        for wave, value in found.items():
+            by_wave.setdefault(wave, []).append(value - middle)
+    return {wave: statistics.median(by_wave[wave]) for wave in sorted(by_wave)}
 
 
-def judged_by_workload(run: Run) -> bool:
-    """Say whether each round stands beside readings of the reference workload, so that one at another CPU speed is marked.
+def latency(logs: LaunchLogs, common: LaunchLogs, level: float) -> Estimate | None:
+    """Return the latency behind the launches' logs, in ns; None below three launches.
 
-    False for a run stored before it was timed, for one that was begun then and resumed later, and for one without rounds.
+    `common` is what the machine did to all cases (`common_series`). Its waves depend on each other, and its error holds that
+    (`series_mean`); what is left of the case is independent from launch to launch.
     """
-    rounds = [r for samples in trusted_samples(run) for r in samples.rounds]
-    return bool(rounds) and all(None not in (r.workload_before_ns, r.workload_after_ns) for r in rounds)
-
-
-def launch_logs(launches: Iterable[Samples], regime: str = "steady") -> dict[int, float]:
-    """Return log(latency) per launch: the mean over its undisturbed rounds of the log of the round's median.
-
-    A launch without an undisturbed round is left out.
-    """
-    logs: dict[int, float] = {}
-    for samples in launches:
-        medians = [statistics.median(r.latencies_ns) for r in usable_rounds(samples, regime)]
-        if medians:
-            logs[samples.launch] = statistics.fmean(math.log(max(median, 1.0)) for median in medians)
-    return logs
-
-
-def latency(logs: LaunchLogs, stream: LaunchLogs, level: float) -> Estimate | None:
-    """Return the latency behind the launches' logs, in ns; `stream` has, by launch, the log of the reference stream's time."""
-    plain = geometric_mean(list(logs.values()), level, LATENCY_METHOD)
-    return widened(plain, drift_variance(logs, stream), len(logs) - 1)
+    own = mean_of(value - common.get(wave, 0.0) for wave, value in logs.items())
+    shared = series_mean(list(common.values()))
+    if own is None:
+        return None
+    error = own if shared is None else total(own, shared)
+    mean = Mean(value=statistics.fmean(logs.values()), error=error.error, degrees=error.degrees)
+    return mean.estimate(level, LATENCY_METHOD)
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
@@ -114,24 +125,50 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 
 
 def compare_pairs(
-    pairs: Sequence[tuple[Case, Case]], logs: Mapping[str, LaunchLogs], plan: Plan, stream: LaunchLogs = EMPTY
+    pairs: Sequence[tuple[Case, Case]],
+    logs: Mapping[str, LaunchLogs],
+    plan: Plan,
+    stream: LaunchLogs = EMPTY,
+    blocks: Mapping[int, int] | None = None,
 ) -> list[Comparison]:
     """Compare each (case, baseline) over the launches both have; verdicts are corrected for the number of pairs.
 
     Both kinds are: "different" over all pairs, and "equivalent" over all pairs, each by Holm's procedure. `logs` maps case
-    ids; `stream` has, by launch, the log of the reference stream's time, whose drift widens what feels it.
+    ids; `stream` has, by launch, the log of the reference stream's time, a covariate; `blocks` the block of each launch.
     """
     by_launch = [differences_of(logs[case.id], logs[baseline.id]) for case, baseline in pairs]
-    measured = [(list(found.values()), drift_variance(found, stream)) for found in by_launch]
-    different = _adjusted([paired_p(found, len(pairs), drift) for found, drift in measured])
-    equivalent = _adjusted([equivalence_p(found, log_margin(plan), len(pairs), drift) for found, drift in measured])
-    comparisons = []
-    for place, (case, baseline) in enumerate(pairs):
-        found, drift = measured[place]
-        ratio = paired_ratio(found, plan.level, drift)
-        verdict = decide(ratio, different[place], equivalent[place], plan)
-        comparisons.append(Comparison(case=case, baseline=baseline, ratio=ratio, p_adjusted=different[place], verdict=verdict))
-    return comparisons
+    means = [adjusted_mean(found, stream) for found in by_launch]
+    different = _adjusted([None if mean is None else mean.p() for mean in means])
+    equivalent = _adjusted([None if mean is None else mean.p_outside(log_margin(plan)) for mean in means])
+    return [
+        Comparison(
+            case=case,
+            baseline=baseline,
+            ratio=None if mean is None else mean.estimate(plan.level, PAIRED_METHOD),
+            next_run=next_run(found, blocks or {}, plan.level),
+            p_adjusted=p_different,
+            verdict=decide(mean, p_different, p_equivalent, plan),
+        )
+        for (case, baseline), found, mean, p_different, p_equivalent in zip(
+            pairs, by_launch, means, different, equivalent, strict=True
+        )
+    ]
+
+
+def next_run(logs: LaunchLogs, blocks: Mapping[int, int], level: float) -> Estimate | None:
+    """Return where the ratio of one further block should lie, from the spread of the blocks of a run; None below three.
+
+    A prediction interval: mean of the block means ± t(blocks - 1) · s · sqrt(1 + 1 / blocks), with s their standard deviation.
+    It holds what differs from one time to another as well as the launches' scatter within a block.
+    """
+    by_block: dict[int, list[float]] = {}
+    for launch, value in logs.items():
+        by_block.setdefault(blocks.get(launch, 0), []).append(value)
+    mean = mean_of(statistics.fmean(values) for values in by_block.values())
+    if mean is None:
+        return None
+    wider = replace(mean, error=mean.error * math.sqrt(len(by_block) + 1))
+    return wider.estimate(level, NEXT_RUN_METHOD)
 
 
 def differences_of(case: LaunchLogs, baseline: LaunchLogs) -> dict[int, float]:
@@ -144,20 +181,55 @@ def log_margin(plan: Plan) -> float:
     return math.log1p(plan.equivalence_pct / 100)
 
 
-def decide(ratio: Estimate | None, p_different: float | None, p_equivalent: float | None, plan: Plan) -> Verdict:
-    """Return what the interval allows one to say; both p values are corrected for the number of comparisons.
+def decide(mean: Mean | None, p_different: float | None, p_equivalent: float | None, plan: Plan) -> Verdict:
+    """Return what a mean log ratio allows one to say; both p values are corrected for the number of comparisons.
 
-    Equivalent when the whole interval lies within ±`plan.equivalence_pct` and "outside" is rejected after the correction;
-    faster or slower when the difference stands after it; inconclusive otherwise, and always without an interval.
+    Equivalent when "outside ± `plan.equivalence_pct`" is rejected at α = 1 - level; else faster or slower when "no difference"
+    is; inconclusive otherwise, and always without a mean.
     """
-    if ratio is None or p_different is None or p_equivalent is None:
+    if mean is None or p_different is None or p_equivalent is None:
         return Verdict.INCONCLUSIVE
-    margin = math.exp(log_margin(plan))
-    if 1 / margin <= ratio.low and ratio.high <= margin and p_equivalent < 1 - plan.level:
+    if p_equivalent < 1 - plan.level:
         return Verdict.EQUIVALENT
     if p_different < 1 - plan.level:
-        return Verdict.FASTER if ratio.value < 1 else Verdict.SLOWER
+        return Verdict.FASTER if mean.value < 0 else Verdict.SLOWER
     return Verdict.INCONCLUSIVE
+
+
+def uneven(
+    pairs: Sequence[tuple[Case, Case]], launches: Mapping[str, Sequence[Samples]], noisy: Collection[str] = ()
+) -> list[Caveat]:
+    """Name the cases that are slow in some of their inferences only, which no ratio of typical latencies shows.
+
+    The test: by how much more the mean lies above the typical latency than in the case it is compared with, launch by launch
+    (paired t, Holm over the pairs, p < 1 %), and by 1 % at least.
+    """
+    excess = {
+        case.id: differences_of(
+            launch_logs(launches.get(case.id, ()), statistic=mean_ns), launch_logs(launches.get(case.id, ()))
+        )
+        for case in dict.fromkeys(case for pair in pairs for case in pair)
+    }
+    tested = [pair for pair in pairs if not {pair[0].id, pair[1].id} & set(noisy)]
+    means = [mean_of(differences_of(excess[case.id], excess[baseline.id]).values()) for case, baseline in tested]
+    adjusted = _adjusted([None if mean is None else mean.p() for mean in means])
+    found: dict[str, Caveat] = {}
+    for (case, baseline), mean, p in zip(tested, means, adjusted, strict=True):
+        if mean is None or p is None or p >= RARE_P or 100 * abs(math.expm1(mean.value)) < UNEVEN_PCT:
+            continue
+        slow, other = (case, baseline) if mean.value > 0 else (baseline, case)
+        own, others = (100 * math.expm1(statistics.fmean(excess[c.id].values())) for c in (slow, other))
+        found.setdefault(
+            slow.id,
+            Caveat(
+                code=UNEVEN,
+                subject=slow.id,
+                observed=f"some of its inferences are slow: their mean is {own:.1f} % above its typical latency; "
+                f"that of {other.id} is {others:.1f} %",
+                advice="The ratio compares typical latencies and does not show this. Look at the percentiles.",
+            ),
+        )
+    return list(found.values())
 
 
 def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
@@ -189,7 +261,7 @@ def _result(
     case: Case,
     launches: Sequence[Samples],
     logs: LaunchLogs,
-    stream: LaunchLogs,
+    common: LaunchLogs,
     vs_baseline: Comparison | None,
     run: Run,
     *,
@@ -198,15 +270,13 @@ def _result(
     plan = run.plan
     pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
-    # Samples enough for a percentile may all be of one process: what an interval needs, it needs too.
-    ranked = [] if noisy or len(logs) < FEWEST_LAUNCHES else pooled
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
-        latency_ns=latency(logs, stream, plan.level),
-        p90_ns=percentile(ranked, 90.0),
-        p99_ns=percentile(ranked, 99.0),
+        latency_ns=latency(logs, common, plan.level),
+        p90_ns=None,
+        p99_ns=None,
         launches=len(logs),
         samples=len(pooled),
         vs_baseline=vs_baseline,
@@ -221,7 +291,7 @@ def _cold(launches: Sequence[Samples], plan: Plan) -> Estimate | None:
     """Estimate the cold latency, unless its own rounds were too disturbed."""
     if noise.is_noisy(launches, "cold"):
         return None
-    return geometric_mean(list(launch_logs(launches, "cold").values()), plan.level, COLD_METHOD)
+    return geometric_mean(list(launch_logs(launches, "cold", median_ns).values()), plan.level, COLD_METHOD)
 
 
 def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
@@ -250,6 +320,33 @@ def _caveats(
                 advice="Raise --budget, or measure fewer cases at once.",
             )
         yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
+        if case_id not in noisy:
+            yield from _unsettled(case_id, launches.get(case_id, ()))
+
+
+def _drifting(common: LaunchLogs) -> Iterable[Caveat]:
+    p = drift_p(list(common.values()))
+    if p is not None and p < DRIFT_P:
+        spread = 100 * statistics.stdev(common.values())
+        yield Caveat(
+            code=DRIFTING,
+            subject="the run",
+            observed=f"the machine's speed drifted: all cases together, by {spread:.1f} % (sd of the waves), neighbours alike",
+            advice="Ratios of this run are paired and hold. Its milliseconds are those of this time; do not compare them with "
+            "another run's.",
+        )
+
+
+def _unsettled(case_id: str, launches: Sequence[Samples]) -> Iterable[Caveat]:
+    """Say when inferences still became faster in the timed part."""
+    mean = mean_of(unsettled_logs(launches))
+    if mean is not None and mean.value > math.log1p(UNSETTLED_PCT / 100) and mean.p() < RARE_P:
+        yield Caveat(
+            code=UNSETTLED,
+            subject=case_id,
+            observed=f"the first half of its rounds is {100 * math.expm1(mean.value):.1f} % slower than the second",
+            advice="It needs longer to become steady than a round lasts. Raise --budget, or measure fewer cases at once.",
+        )
 
 
 def _disturbed(case_id: str, launches: Sequence[Samples], *, too_noisy: bool) -> Iterable[Caveat]:
@@ -263,13 +360,8 @@ def _disturbed(case_id: str, launches: Sequence[Samples], *, too_noisy: bool) ->
             code=noise.TOO_NOISY if too_noisy else "disturbed-rounds",
             subject=case_id,
             observed=f"{disturbed} of {len(rounds)} rounds were disturbed and left out{seen and f': {seen}'}{others}",
-            advice="Stop other programs on this machine; the rounds are kept in rounds.csv."
-            + (
-                " Nothing is concluded from this case, and only its steady latency is shown: run `mnbench doctor`, then measure"
-                " again."
-                if too_noisy
-                else ""
-            ),
+            advice=noise.advice(reasons)
+            + (" No conclusions are drawn for this case; only its steady latency is shown." if too_noisy else ""),
         )
         if noise.is_noisy(launches, "cold") and not too_noisy:
             cold = [r for r in rounds if r.regime == "cold"]

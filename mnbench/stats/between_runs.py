@@ -1,34 +1,41 @@
 """One run against an earlier one, case by case: what `mnbench diff` says. Pure: records in, records out.
 
-Launches of two runs share no wave, so they cannot be paired: drift between the runs does not cancel. Of it the interval holds
-only what the memory's speed did within each run. docs/methodology.md says what follows for the gate.
+Launches of two runs share no wave, so they cannot be paired, and the machine may run at another speed. So a case is judged
+twice: relative to the other cases of the same waves, at a common speed of the memory, and relative to the reference workload.
+It is faster or slower only when both say so. What all cases of a backend do together is one line of its own (`CommonShift`).
+docs/methodology.md says what follows for the gate, and why `mnbench compare --env` is the better one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
-from mnbench.stats.analysis import (
-    LaunchLogs,
-    analyse,
-    decide,
-    judged_by_workload,
-    latency,
-    launch_logs,
-    log_margin,
-    trusted_samples,
-)
-from mnbench.stats.drift import drift_variance, stream_logs
-from mnbench.stats.intervals import FEWEST_LAUNCHES, holm
+from mnbench.stats.analysis import LaunchLogs, analyse, common_series, decide, latency, log_margin, trusted_samples
+from mnbench.stats.condition import condition_of
+from mnbench.stats.covariate import adjusted_difference, stream_logs
+from mnbench.stats.intervals import FEWEST_LAUNCHES, Mean, difference, holm, mean_of
 from mnbench.stats.noise import UNQUIET, is_unquiet, noisy_cases
-from mnbench.stats.welch import equivalence_p, ratio_of_independent
+from mnbench.stats.rounds import launch_logs, median_ns
+from mnbench.stats.waves import series_mean
 
 NULL_BACKEND = "null"
+SAME_LOAD_CPUS = 0.25
+"""Runs beside loads that differ by more are not compared."""
 OF_RATIOS = ("few-launches", UNQUIET)
 """Codes of caveats on a run's own ratios, which are not looked at here; what they stand for is a reason not to compare."""
+
+
+MEMORY_MOVED_PCT = 5.0
+"""From here on a common shift is not told from that of the memory, which all networks feel."""
+CPU_MOVED_PCT = 3.0
+COMMON_LIMIT_PCT = 3.0
+"""A common shift is a finding when its whole interval lies beyond this, or beyond the limit asked for."""
+METHOD = "relative to the other cases of the same waves, at a common speed of the memory; analysis of covariance on logs"
+ALONE_METHOD = "relative to the reference workload; Student t, drift of the waves by AR(1)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +49,36 @@ class CaseDiff:
     """Usable launches."""
     new_launches: int
     ratio: Estimate | None
-    """new / old: above 1 is slower."""
+    """new / old, relative to the other cases: above 1 is slower. Of a single case, relative to the reference workload."""
     p_adjusted: float | None
-    """Welch's p, after Holm's correction over the compared cases."""
+    """The larger p of the two tests, after Holm's correction over the compared cases."""
     verdict: Verdict | None
     """None for a case that cannot be compared."""
     not_compared: str | None
     """Why it cannot be compared; None when it was."""
     regression: bool
-    """Slower beyond doubt, and estimated to be so by more than the limit asked for; never without a limit.
+    """Verdict `slower`, and estimated to be so by more than the limit asked for; never without a limit.
 
-    Beyond doubt is that it is slower at all. Whether it is so by more than the limit, the interval of `ratio` says.
+    Significant is that it is slower at all. Whether it is so by more than the limit, the interval of `ratio` says.
     """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonShift:
+    """What all cases of one backend did together between the runs. Ratios are new / old."""
+
+    backend: str
+    cases: int
+    latency: Estimate
+    workload_pct: float
+    """By how much the reference workload took longer: the CPU's own speed."""
+    memory_pct: float | None
+    """The same of the reference stream; None without readings."""
+    unexplained: Estimate
+    """The shift of the latencies over that of the reference workload."""
+    finding: Verdict
+    """`slower` or `faster` when the whole interval of `unexplained` lies beyond the limit; `machine too noisy` when the memory's
+    speed changed so much that nothing can be said; else `inconclusive`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +102,7 @@ class RunDiff:
     fail_if_slower_pct: float | None
     cases: tuple[CaseDiff, ...]
     """Every case of the old run except the null backend's, in the order of its plan."""
+    common: tuple[CommonShift, ...]
     only_in_new: tuple[Case, ...]
     changes: tuple[Change, ...]
     caveats: tuple[Caveat, ...]
@@ -89,6 +115,11 @@ class RunDiff:
     def regressions(self) -> tuple[CaseDiff, ...]:
         return tuple(entry for entry in self.cases if entry.regression)
 
+    @property
+    def slower_backends(self) -> tuple[CommonShift, ...]:
+        """Backends that became slower as a whole; regressions where a limit was asked for."""
+        return tuple(shift for shift in self.common if shift.finding is Verdict.SLOWER)
+
 
 def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct: float | None = None) -> RunDiff:
     """Return the verdict on every case of `old`. Level and margin are those of the new run's plan.
@@ -97,7 +128,8 @@ def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct:
     """
     margin_pct = min(new.plan.equivalence_pct, math.inf if fail_if_slower_pct is None else fail_if_slower_pct)
     plan = replace(new.plan, equivalence_pct=margin_pct)
-    entries = tuple(_entries(old, new, plan, fail_if_slower_pct))
+    sides = _Side(old, "OLD"), _Side(new, "NEW")
+    reasons = _reasons(old, new, sides)
     return RunDiff(
         old_id=old.id,
         new_id=new.id,
@@ -105,53 +137,186 @@ def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct:
         level=plan.level,
         equivalence_pct=margin_pct,
         fail_if_slower_pct=fail_if_slower_pct,
-        cases=entries,
+        cases=tuple(_entries(sides, reasons, plan, fail_if_slower_pct)),
+        common=tuple(_common(sides, reasons, plan, fail_if_slower_pct)),
         only_in_new=tuple(c for c in new.plan.cases if c not in old.plan.cases and c.backend != NULL_BACKEND),
         changes=tuple(changes),
         caveats=tuple(_caveats(old, new)),
     )
 
 
-def _entries(old: Run, new: Run, plan: Plan, limit_pct: float | None) -> Iterator[CaseDiff]:
+class _Side:
+    """One of the two runs, reduced to what is compared: logarithms by case and wave."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.run, self.name = run, name
+        trusted = trusted_samples(run)
+        self.launches: dict[Case, list[Samples]] = {}
+        for samples in trusted:
+            self.launches.setdefault(samples.case, []).append(samples)
+        self.logs = {case: launch_logs(found) for case, found in self.launches.items()}
+        self.medians = {case: launch_logs(found, statistic=median_ns) for case, found in self.launches.items()}
+        self.common = common_series(self.medians.values())
+        self.stream = stream_logs(trusted)
+        self.workload = _workload_logs(trusted)
+        self.noisy = noisy_cases(self.launches)
+
+    def relative(self, case: Case, cases: Sequence[Case]) -> dict[int, float]:
+        """Return, by wave, the log of a case less the mean of the other `cases` that have this wave."""
+        found = {}
+        for wave, value in self.logs[case].items():
+            others = [self.logs[other][wave] for other in cases if other != case and wave in self.logs[other]]
+            if others:
+                found[wave] = value - statistics.fmean(others)
+        return found
+
+    def over_workload(self, case: Case) -> dict[int, float]:
+        """Return, by wave, the log of a case less that of the reference workload."""
+        return {wave: value - self.workload[wave] for wave, value in self.logs[case].items() if wave in self.workload}
+
+    def latency(self, case: Case, level: float) -> Estimate | None:
+        return latency(self.medians.get(case, {}), self.common, level)
+
+
+def _workload_logs(launches: Sequence[Samples]) -> dict[int, float]:
+    """Return, by wave, the median log time of the reference workload beside the undisturbed steady rounds."""
+    readings: dict[int, list[float]] = {}
+    for samples in launches:
+        for kept in samples.rounds:
+            if kept.regime == "steady" and not kept.disturbances:
+                pair = (kept.workload_before_ns, kept.workload_after_ns)
+                readings.setdefault(samples.launch, []).extend(math.log(ns) for ns in pair if ns)
+    return {wave: statistics.median(logs) for wave, logs in readings.items() if logs}
+
+
+def _reasons(old: Run, new: Run, sides: Sequence[_Side]) -> dict[Case, str | None]:
+    """Return, by case of the old run, why it cannot be compared; None where it can."""
+    conditions = [condition_of(run) for run in (old, new)]
+    loads = " and ".join(f"{c.busy_cpus:g} busy CPUs" if c.rule != "quiet" else "a quiet machine" for c in conditions)
+    differ = abs(conditions[0].busy_cpus - conditions[1].busy_cpus) > SAME_LOAD_CPUS
+    reasons: dict[Case, str | None] = {}
+    for case in old.plan.cases:
+        if case.backend == NULL_BACKEND:
+            continue
+        reason = "it is missing in NEW" if case not in new.plan.cases else None
+        reason = reason or (f"the runs were made beside different loads ({loads})" if differ else None)
+        reasons[case] = reason or next((r for side in sides if (r := _reason(case, side))), None)
+    return reasons
+
+
+def _entries(
+    sides: tuple[_Side, _Side], reasons: Mapping[Case, str | None], plan: Plan, limit_pct: float | None
+) -> Iterator[CaseDiff]:
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
-    old_launches, new_launches = _by_case(old), _by_case(new)
-    old_logs, new_logs = _logs(old_launches), _logs(new_launches)
-    old_stream, new_stream = stream_logs(trusted_samples(old)), stream_logs(trusted_samples(new))
-    cases = [case for case in old.plan.cases if case.backend != NULL_BACKEND]
-    runs = (
-        ("OLD", old, old_launches, noisy_cases(old_launches)),
-        ("NEW", new, new_launches, noisy_cases(new_launches)),
-    )
-    reasons = {case: _missing(case, new) or next((r for one in runs if (r := _reason(case, *one))), None) for case in cases}
-    groups = {case: (list(new_logs[case].values()), list(old_logs[case].values())) for case in cases if reasons[case] is None}
-    drift = {c: drift_variance(new_logs[c], new_stream) + drift_variance(old_logs[c], old_stream) for c in groups}
-    tests = {
-        case: test
-        for case, (later, earlier) in groups.items()
-        if (test := ratio_of_independent(later, earlier, plan.level, drift[case])) is not None
-    }
-    adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
-    outside = [equivalence_p(*groups[case], log_margin(plan), drift[case]) for case in tests]
-    equivalent = dict(zip(tests, holm([p for p in outside if p is not None]), strict=True))
-    unquiet = [name for name, _, launches, _ in runs if is_unquiet(launches)]
-    for case in cases:
-        ratio = tests[case][0] if case in tests else None
-        if unquiet and ratio is not None and ratio.half_width_pct > new.plan.equivalence_pct:
+    old, new = sides
+    compared = [case for case, reason in reasons.items() if reason is None]
+    tests = {case: _tests(case, compared, old, new) for case in compared}
+    known = {case: test for case, test in tests.items() if test is not None}
+    adjusted = dict(zip(known, holm([p for _, p in known.values()]), strict=True))
+    equivalent = dict(zip(known, holm([mean.p_outside(log_margin(plan)) for mean, _ in known.values()]), strict=True))
+    unquiet = [side.name for side in sides if is_unquiet(side.launches)]
+    method = METHOD if len(compared) > 1 else ALONE_METHOD
+    for case, reason in reasons.items():
+        mean, _ = known.get(case, (None, None))
+        ratio = None if mean is None else mean.estimate(plan.level, method)
+        if reason is None and mean is None:
+            reason = "there is nothing to hold it against: neither other cases nor readings of the reference workload"
+        if unquiet and ratio is not None and ratio.half_width_pct > plan.equivalence_pct:
             wide = f"more than a sixth of the rounds in {' and '.join(unquiet)} were disturbed, and its interval is wide"
-            reasons[case], ratio = f"{wide} (± {ratio.half_width_pct:.1f} %)", None
-        verdict = None if ratio is None else decide(ratio, adjusted[case], equivalent[case], plan)
+            reason, ratio = f"{wide} (± {ratio.half_width_pct:.1f} %)", None
+        verdict = None if ratio is None else decide(mean, adjusted[case], equivalent[case], plan)
         yield CaseDiff(
             case=case,
-            old_ns=latency(old_logs.get(case, {}), old_stream, plan.level),
-            new_ns=latency(new_logs.get(case, {}), new_stream, plan.level),
-            old_launches=len(old_logs.get(case, ())),
-            new_launches=len(new_logs.get(case, ())),
+            old_ns=old.latency(case, plan.level),
+            new_ns=new.latency(case, plan.level),
+            old_launches=len(old.logs.get(case, ())),
+            new_launches=len(new.logs.get(case, ())),
             ratio=ratio,
             p_adjusted=adjusted.get(case),
             verdict=verdict,
-            not_compared=reasons[case],
+            not_compared=reason,
             regression=is_regression(ratio, verdict, limit_pct),
         )
+
+
+def _tests(case: Case, cases: Sequence[Case], old: _Side, new: _Side) -> tuple[Mean, float] | None:
+    """Return the difference of a case with its p: relative to the other cases, and only as sure as over the workload.
+
+    Relative to others alone, of two cases of which one became slower the other would be faster. Of a single case there is only
+    the workload, and its waves are not independent.
+    """
+    over = [side.over_workload(case) for side in (new, old)]
+    relative = [side.relative(case, cases) for side in (new, old)]
+    mean = adjusted_difference(relative[0], new.stream, relative[1], old.stream)
+    if mean is None:
+        alone = [series_mean(list(values.values())) for values in over]
+        if alone[0] is None or alone[1] is None or _memory_moved(old, new):
+            return None
+        mean = difference(alone[0], alone[1])
+        return mean, mean.p()
+    absolute = [mean_of(values.values()) for values in over]
+    if absolute[0] is None or absolute[1] is None:
+        return mean, mean.p()
+    second = difference(absolute[0], absolute[1])
+    agree = second.value * mean.value > 0
+    return mean, max(mean.p(), second.p()) if agree else 1.0
+
+
+def _common(
+    sides: tuple[_Side, _Side], reasons: Mapping[Case, str | None], plan: Plan, limit_pct: float | None
+) -> Iterator[CommonShift]:
+    """Yield what the compared cases of each backend did together, where there are two or more."""
+    old, new = sides
+    limit = math.log1p(max(limit_pct or 0.0, COMMON_LIMIT_PCT) / 100)
+    compared = [case for case, reason in reasons.items() if reason is None]
+    for backend in dict.fromkeys(case.backend for case in compared):
+        cases = [case for case in compared if case.backend == backend]
+        if len(cases) < 2:
+            continue
+        together = [_together([side.logs[case] for case in cases]) for side in (new, old)]
+        over = [
+            {wave: value - side.workload[wave] for wave, value in found.items() if wave in side.workload}
+            for side, found in zip((new, old), together, strict=True)
+        ]
+        shift, unexplained = (_series_difference(*pair) for pair in (together, over))
+        if shift is None or unexplained is None:
+            continue
+        moved = _moved(old.stream, new.stream)
+        reach = unexplained.reach(plan.level)
+        beyond = abs(unexplained.value) - reach > limit
+        finding = (Verdict.SLOWER if unexplained.value > 0 else Verdict.FASTER) if beyond else Verdict.INCONCLUSIVE
+        if beyond and _memory_moved(old, new):
+            finding = Verdict.TOO_NOISY
+        yield CommonShift(
+            backend=backend,
+            cases=len(cases),
+            latency=shift.estimate(plan.level, "all cases together; Student t, drift of the waves by AR(1)"),
+            workload_pct=100 * math.expm1(_moved(old.workload, new.workload) or 0.0),
+            memory_pct=None if moved is None else 100 * math.expm1(moved),
+            unexplained=unexplained.estimate(plan.level, ALONE_METHOD),
+            finding=finding,
+        )
+
+
+def _together(logs: Sequence[LaunchLogs]) -> dict[int, float]:
+    """Return, by wave that all cases have, the mean of their logarithms."""
+    waves = sorted(set.intersection(*(set(found) for found in logs)))
+    return {wave: statistics.fmean(found[wave] for found in logs) for wave in waves}
+
+
+def _series_difference(new: LaunchLogs, old: LaunchLogs) -> Mean | None:
+    later, earlier = (series_mean(list(found.values())) for found in (new, old))
+    return None if later is None or earlier is None else difference(later, earlier)
+
+
+def _moved(old: LaunchLogs, new: LaunchLogs) -> float | None:
+    """Return the difference of the mean logarithms of a reference; None without readings in both."""
+    return statistics.fmean(new.values()) - statistics.fmean(old.values()) if old and new else None
+
+
+def _memory_moved(old: _Side, new: _Side) -> bool:
+    moved = _moved(old.stream, new.stream)
+    return moved is not None and abs(moved) > math.log1p(MEMORY_MOVED_PCT / 100)
 
 
 def is_regression(ratio: Estimate | None, verdict: Verdict | None, limit_pct: float | None) -> bool:
@@ -164,53 +329,29 @@ def is_regression(ratio: Estimate | None, verdict: Verdict | None, limit_pct: fl
     return verdict is Verdict.SLOWER and ratio.value > 1 + limit_pct / 100
 
 
-def _by_case(run: Run) -> dict[Case, list[Samples]]:
-    grouped: dict[Case, list[Samples]] = {}
-    for launch in trusted_samples(run):
-        grouped.setdefault(launch.case, []).append(launch)
-    return grouped
-
-
-def _logs(launches: Mapping[Case, Sequence[Samples]]) -> dict[Case, LaunchLogs]:
-    return {case: launch_logs(found) for case, found in launches.items()}
-
-
-def _missing(case: Case, new: Run) -> str | None:
-    return None if case in new.plan.cases else "it is missing in NEW"
-
-
-def _reason(case: Case, name: str, run: Run, by_case: Mapping[Case, Sequence[Samples]], noisy: Collection[Case]) -> str | None:
+def _reason(case: Case, side: _Side) -> str | None:
     """Say why a case cannot be compared, as far as one of the runs tells; None when it can."""
-    failed = [failure.reason.rstrip(".") for failure in run.failures if failure.case == case]
-    launches = len(launch_logs(by_case.get(case, ())))
+    failed = [failure.reason.rstrip(".") for failure in side.run.failures if failure.case == case]
+    launches = len(side.logs.get(case, ()))
     if launches < FEWEST_LAUNCHES:
         because = f" ({failed[-1]})" if failed else ""
         count = f"{launches or 'no'} usable launch{'' if launches == 1 else 'es'} (an interval needs {FEWEST_LAUNCHES})"
-        return f"{count} in {name}{because}"
-    if case in noisy:
-        return f"the machine was too noisy in {name}"
+        return f"{count} in {side.name}{because}"
+    if case in side.noisy:
+        return f"the machine was too noisy in {side.name}"
     # A crash, a wrong output or another thread count now and then is what a gate is for, however good the other launches.
-    if failed and name == "NEW":
-        return f"{len(failed)} of its launches failed in {name} ({failed[-1]})"
+    if failed and side.name == "NEW":
+        return f"{len(failed)} of its launches failed in {side.name} ({failed[-1]})"
     return None
 
 
 def _caveats(old: Run, new: Run) -> Iterator[Caveat]:
-    if judged_by_workload(old) != judged_by_workload(new):
-        more, less = ("NEW", "OLD") if judged_by_workload(new) else ("OLD", "NEW")
-        yield Caveat(
-            code="round-selection",
-            subject=f"{old.id} and {new.id}",
-            observed=f"{more} leaves out the rounds beside which the CPU ran at another speed; {less}, which has no readings of"
-            " the reference workload, keeps them, so a part of each ratio may come from that",
-            advice=f"Measure {less} again with this version.",
-        )
     if bool(stream_logs(trusted_samples(old))) != bool(stream_logs(trusted_samples(new))):
         less = "OLD" if stream_logs(trusted_samples(new)) else "NEW"
         yield Caveat(
             code="no-stream",
             subject=f"{old.id} and {new.id}",
-            observed=f"{less} has no readings of the reference stream, so what its memory's drift adds is in no interval",
+            observed=f"{less} has no readings of the reference stream, so the runs are not compared at one speed of the memory",
             advice=f"Measure {less} again with this version.",
         )
     for name, run in (("OLD", old), ("NEW", new)):

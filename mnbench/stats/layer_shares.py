@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 
 from mnbench.records import Estimate, LayerCost
 from mnbench.stats.analysis import LaunchLogs
-from mnbench.stats.intervals import arithmetic_mean, geometric_mean
-from mnbench.stats.welch import ratio_of_independent
+from mnbench.stats.intervals import arithmetic_mean, difference, geometric_mean, mean_of
 
 FUSED, LAYOUT, OTHER = "fused", "layout", "other"
 """Kinds of nodes that are no single kind of layer: several layers in one kernel; data moved or renumbered; everything else
@@ -165,9 +164,10 @@ def sum_over_whole(parts: Sequence[Part], whole_ns: Sequence[float], level: floa
 
 def sum_over_steady(parts: Sequence[Part], steady: LaunchLogs, level: float) -> Estimate | None:
     """Return the sum of the parts over the latency without profiling, of other launches; None with too few of either."""
-    logs = [math.log(ns) for ns in sums_ns(parts) if ns > 0]
-    found = ratio_of_independent(logs, list(steady.values()), level)
-    return None if found is None else found[0]
+    parts_of_launch, whole = mean_of(math.log(ns) for ns in sums_ns(parts) if ns > 0), mean_of(steady.values())
+    if parts_of_launch is None or whole is None:
+        return None
+    return difference(parts_of_launch, whole).estimate(level, "launches of two runs, Welch's t on logs")
 
 
 def cut_pct(profile: Profile, parts: Sequence[Part]) -> float:

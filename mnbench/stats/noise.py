@@ -25,6 +25,9 @@ TOO_NOISY = "too-noisy"
 UNQUIET = "unquiet-machine"
 """Code of the caveat that names a case with a ratio that is refused for its width."""
 
+OF_THE_HOST = {"changed CPU speed", "steal"}
+"""Disturbances that no program on this machine causes."""
+
 Key = TypeVar("Key")
 
 
@@ -78,14 +81,25 @@ def caveats(
     """Say what an unquiet run was too noisy for, beyond the cases that have a caveat of their own."""
     refused = [c for c in comparisons if c.verdict is Verdict.TOO_NOISY and not {c.case.id, c.baseline.id} & set(noisy)]
     tries = first_tries(chain.from_iterable(launches.values())) if refused else []
+    reasons = [reason for r in tries for reason in r.disturbances]
     for case_id in dict.fromkeys(c.case.id for c in refused):
         yield Caveat(
             code=UNQUIET,
             subject=case_id,
             observed=f"{sum(1 for r in tries if r.disturbances)} of the run's {len(tries)} rounds were disturbed at the first "
             "try, and the interval of a ratio of this case is wide",
-            advice="Nothing is concluded from that ratio. Stop other programs on this machine, or raise --budget.",
+            advice=f"No conclusion is drawn from that ratio. {advice(reasons)} Or raise --budget.",
         )
+
+
+def advice(reasons: Iterable[str]) -> str:
+    """Return what a user can do about disturbed rounds: the host's own doing cannot be stopped from here."""
+    if set(reasons) <= OF_THE_HOST:
+        return (
+            "The host did this (its other tenants, or its clock frequency), not a program on this machine: measure at another "
+            "time or on another host. The rounds are kept in rounds.csv."
+        )
+    return "Stop other programs on this machine (`mnbench doctor` shows them); the rounds are kept in rounds.csv."
 
 
 def _is_wide(comparison: Comparison, plan: Plan) -> bool:

@@ -40,17 +40,17 @@ from mnbench.records import (
     Run,
     Samples,
 )
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
-from mnbench.stats.intervals import geometric_mean
+from mnbench.stats.analysis import LaunchLogs, trusted_samples
+from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from mnbench.stats.noise import noisy_cases
-from mnbench.stats.paired import paired_ratio
+from mnbench.stats.rounds import TYPICAL_METHOD, launch_logs
 
 ELEMENT_BYTES: Mapping[str, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 MEMORY = 0
 """Level of what no cache holds."""
 MOVED_BYTES = 4
 """Of an element of a probe's buffer: float32."""
-RATE_METHOD = f"work of one call over latency; {LATENCY_METHOD}"
+RATE_METHOD = f"work of one call over latency; {TYPICAL_METHOD}"
 
 
 class Bound(StrEnum):
@@ -251,12 +251,12 @@ def rate_logs(madds: int, latency: LaunchLogs, by_launch: Mapping[int, Limits]) 
 
 def latency_of(logs: LaunchLogs, level: float) -> Estimate | None:
     """Return the latency in ns behind its logarithms by launch; None below three launches."""
-    return geometric_mean(list(logs.values()), level, LATENCY_METHOD)
+    return geometric_mean(list(logs.values()), level, TYPICAL_METHOD)
 
 
 def estimate_of(logs: LaunchLogs, level: float) -> Estimate | None:
     """Return the ratio behind its logarithms by launch; None below three launches."""
-    return paired_ratio([logs[launch] for launch in sorted(logs)], level)
+    return geometric_mean([logs[launch] for launch in sorted(logs)], level, PAIRED_METHOD)
 
 
 def per_second(work: int, latency_ns: Estimate) -> Estimate:

@@ -19,9 +19,9 @@ from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
 from mnbench.stats import noise
-from mnbench.stats.analysis import LaunchLogs, differences_of, launch_logs, trusted_samples, usable_rounds
-from mnbench.stats.drift import drift_variance, stream_logs
-from mnbench.stats.paired import paired_p
+from mnbench.stats.analysis import LaunchLogs, differences_of, trusted_samples
+from mnbench.stats.covariate import adjusted_mean, stream_logs
+from mnbench.stats.rounds import launch_logs, usable_rounds
 
 ALPHA = 0.05
 FOUND_SHARE = 0.9
@@ -131,9 +131,8 @@ def _paired(
         for case, copy in itertools.chain.from_iterable(_pairs(family) for family in families):
             common = differences_of(logs[case.id], logs[copy.id])
             found = {wave: common[wave] for wave in group if wave in common}
-            if len(found) == size:
-                differences = list(found.values())
-                yield case, copy, paired_p(differences, drift=drift_variance(found, stream)), float(np.mean(differences))
+            if len(found) == size and (mean := adjusted_mean(found, stream)) is not None:
+                yield case, copy, mean.p(), mean.value
 
 
 def _naive(

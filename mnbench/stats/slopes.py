@@ -16,14 +16,11 @@ import numpy as np
 
 from mnbench.records import Estimate
 from mnbench.stats.analysis import LaunchLogs
-from mnbench.stats.intervals import FEWEST_LAUNCHES, arithmetic_mean, geometric_mean, t_quantile
-from mnbench.stats.paired import paired_ratio
+from mnbench.stats.intervals import FEWEST_LAUNCHES, PAIRED_METHOD, arithmetic_mean, geometric_mean, t_quantile
 
 SLOPE_METHOD = "slope over copies in each launch, geometric mean over launches, Student t on logs"
 SUM_METHOD = "sum of means over launches, over a mean; errors added as squares, Student t after Satterthwaite, on logs"
 INTERCEPT_METHOD = "intercept over copies in each launch, mean over launches, Student t"
-STRAY_PCT = 10.0
-"""A launch of a graph that is further from its median launch than this met something that the others did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +76,6 @@ def positive_logs(slopes_ns: Mapping[int, float]) -> LaunchLogs:
     return {launch: math.log(slope_ns) for launch, slope_ns in slopes_ns.items()}
 
 
-def without_strays(logs: LaunchLogs) -> LaunchLogs:
-    """Return the launches no more than `STRAY_PCT` slower or faster than the median one: the same rule on both sides.
-
-    It judges a launch by its own outcome: only for runs of which nothing else tells what met a neighbour
-    (`mnbench.stats.analysis.judged_by_workload`).
-    """
-    if not logs:
-        return {}
-    middle, most = statistics.median(logs.values()), math.log1p(STRAY_PCT / 100)
-    return {launch: value for launch, value in logs.items() if abs(value - middle) <= most}
-
-
 def slope(fitted: Mapping[int, Line], level: float) -> Estimate | None:
     """Return the time of one copy in ns; None below three launches, or when noise outweighs it."""
     return geometric_mean(list(slope_logs(fitted).values()), level, SLOPE_METHOD)
@@ -108,7 +93,7 @@ def ratio(over: LaunchLogs, under: LaunchLogs, level: float) -> Estimate | None:
 
 def ratio_of(logs: LaunchLogs, level: float) -> Estimate | None:
     """Return the ratio behind log ratios by launch; None below three launches."""
-    return paired_ratio(list(logs.values()), level)
+    return geometric_mean(list(logs.values()), level, PAIRED_METHOD)
 
 
 def log_ratio(over: LaunchLogs, under: LaunchLogs) -> LaunchLogs:

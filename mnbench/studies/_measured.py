@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from mnbench.records import Case, Citation, Estimate, Run, Samples
 from mnbench.stats import noise
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs, launch_logs, trusted_samples
+from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
+from mnbench.stats.rounds import TYPICAL_METHOD, launch_logs
 from mnbench.study_records import Figure, Holds
 
 NS_PER_MS = 1e6
@@ -82,7 +83,7 @@ def own(title: str, locator: str = "the study's own question") -> Citation:
 
 def latency_ms(logs: LaunchLogs, level: float) -> Estimate | None:
     """Return the latency in milliseconds; None below three launches."""
-    return geometric_mean([log - math.log(NS_PER_MS) for log in logs.values()], level, LATENCY_METHOD)
+    return geometric_mean([log - math.log(NS_PER_MS) for log in logs.values()], level, TYPICAL_METHOD)
 
 
 def backends_of(cases: Iterable[Case]) -> tuple[str, ...]:

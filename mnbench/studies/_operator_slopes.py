@@ -8,11 +8,6 @@ A slope is a difference of latencies, so that what slows one round down weighs m
 rounds took 10 to 80 % longer, and nothing that the kernel counts shows it: work of others on the same core, probably. The
 reference workload timed beside each round does show it. A round beside which it ran at another speed is marked as disturbed
 when it is measured, and repeated, whatever the round itself took; no study uses it.
-
-Runs stored before that workload was timed have no such readings. For them alone, and where a study asks for it, a launch in
-which a graph's latency is over 10 % away from that of its median launch, in either direction, is left out of that graph's
-figures. This judges by the outcome, on data that the rule was settled on: an operator whose time really varies that much would
-look steadier than it is. How many were left out is counted, and said.
 """
 
 from __future__ import annotations
@@ -26,10 +21,11 @@ from functools import cached_property
 from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.compare import NULL_MODEL
 from mnbench.records import Case, Estimate, Run, Samples
-from mnbench.stats.analysis import LaunchLogs, judged_by_workload, launch_logs, trusted_samples
+from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.stats.noise import noisy_cases
-from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines, positive_logs, slopes_of, without_strays
+from mnbench.stats.rounds import launch_logs
+from mnbench.stats.slopes import SLOPE_METHOD, Line, intercept, lines, positive_logs, slopes_of
 
 LINE_WEIGHT_BYTES = 10 << 20
 """Weights of the longest chain of a line, where that can be met. Others on the host share the last-level cache: a fully
@@ -38,9 +34,9 @@ connected layer of 4 MB took 51 us a copy in chains of 8 MB, and 58 to 160 us, l
 """
 WIDEST_PCT = 50.0
 """Half the width of the widest interval that is kept."""
-SINGLE_METHOD = "graph of one operator, geometric mean over launches of round medians, Student t on logs"
+SINGLE_METHOD = "graph of one operator, geometric mean of the launches' lower quartiles, Student t on logs"
 NOT_MEASURED, TOO_FEW = "not measured", "too few launches left"
-"""Timed in fewer launches than an interval needs; timed in enough, of which too many were disturbed or strays."""
+"""Timed in fewer launches than an interval needs; timed in enough, of which too many were disturbed."""
 NOISE, WIDE = "noise outweighs the slope", "interval wider than ± 50 %"
 
 
@@ -69,13 +65,9 @@ class Time:
 class Times:
     """Every time that a run tells, computed when it is asked for."""
 
-    def __init__(self, run: Run, *, subtracts_tails: bool = False, trims_strays: bool = False) -> None:
-        """Read a run. `subtracts_tails`: subtract what stands behind copies side by side, which the plan must time as well.
-
-        `trims_strays`: leave out strays, if the run holds no readings of the reference workload to judge its rounds by.
-        """
+    def __init__(self, run: Run, *, subtracts_tails: bool = False) -> None:
+        """Read a run. `subtracts_tails`: subtract what stands behind copies side by side, which the plan must time as well."""
         self._run, self.level, self._subtracts_tails = run, run.plan.level, subtracts_tails
-        self.trimmed = trims_strays and not judged_by_workload(run)
         self._times: dict[Key, Time] = {}
 
     @cached_property
@@ -100,20 +92,9 @@ class Times:
         return noisy_cases(self._launches)
 
     @cached_property
-    def _all_latencies(self) -> Mapping[Case, LaunchLogs]:
-        return {case: {} if case in self._noisy_cases else launch_logs(found) for case, found in self._launches.items()}
-
-    @cached_property
     def latencies(self) -> Mapping[Case, LaunchLogs]:
-        """log(ns) by launch of each graph, without strays where they are left out; none for one that was mostly disturbed."""
-        if not self.trimmed:
-            return self._all_latencies
-        return {case: without_strays(logs) for case, logs in self._all_latencies.items()}
-
-    def left_out(self) -> tuple[int, int]:
-        """Return how many launches of a graph were left out as strays, and of how many."""
-        kept, everything = (sum(len(logs) for logs in found.values()) for found in (self.latencies, self._all_latencies))
-        return everything - kept, everything
+        """log(ns) by launch of each graph; none for one that was mostly disturbed."""
+        return {case: {} if case in self._noisy_cases else launch_logs(found) for case, found in self._launches.items()}
 
     def disturbed(self) -> tuple[int, int]:
         """Return how many rounds were marked as disturbed when they were measured, and of how many."""

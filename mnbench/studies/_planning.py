@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from mnbench import backends, environment
 from mnbench.compare import NULL_MODEL
-from mnbench.records import Case, Plan, SettleRule
+from mnbench.records import Case, Plan
 from mnbench.study_records import StudyOptions
 
 QUICK_BUDGET_S = 75.0
 """With the export, a quick study ends within 90 seconds."""
-SWEEP_SETTLE = SettleRule(min_ms=20.0, max_ms=400.0)
+SWEEP_SETTLE_MS = 20.0
 """A sweep opens a graph just before its round: what has to settle is its own caches, not a switch between processes."""
 MOST_LAUNCHES = 100
 
@@ -23,7 +23,7 @@ def sweep_plan(
     budget_s: float,
     baseline: str,
     round_ms: float = 50.0,
-    settle: SettleRule = SWEEP_SETTLE,
+    settle_ms: float = SWEEP_SETTLE_MS,
     most_inferences: int = 200,
     quick_launches: int = MOST_LAUNCHES,
     launches: int = MOST_LAUNCHES,
@@ -41,7 +41,7 @@ def sweep_plan(
         launches=quick_launches if options.quick else launches,
         rounds_per_launch=1,
         round_target_ms=round_ms,
-        settle=settle,
+        settle_ms=settle_ms,
         cpus=environment.choose_cpus(threads, options.cpus),
         seed=options.seed,
         budget_s=budget_of(options, budget_s),

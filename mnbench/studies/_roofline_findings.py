@@ -9,7 +9,7 @@ from mnbench.records import Estimate, Run
 from mnbench.report.numbers import bracketed
 from mnbench.report.roofline_rows import Measured, percent, scaled
 from mnbench.stats import roofline
-from mnbench.stats.paired import paired_ratio
+from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from mnbench.studies._cell_verdicts import combine
 from mnbench.study_records import Figure, Finding, Holds
 
@@ -94,7 +94,7 @@ def _compared(nearer: Sequence[bool | None]) -> str:
 
 def _ratio(one: Mapping[int, float], other: Mapping[int, float], level: float) -> Estimate | None:
     """Return the ratio of two figures whose logarithms are given by launch, paired by launch."""
-    return paired_ratio([one[n] - other[n] for n in sorted(one.keys() & other.keys())], level)
+    return geometric_mean([one[n] - other[n] for n in sorted(one.keys() & other.keys())], level, PAIRED_METHOD)
 
 
 def _above_one(ratio: Estimate | None) -> bool | None:

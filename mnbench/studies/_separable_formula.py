@@ -10,7 +10,7 @@ from functools import partial
 
 from mnbench.catalog import cite
 from mnbench.records import Estimate
-from mnbench.stats.slopes import STRAY_PCT, log_ratio, ratio_of, scaled
+from mnbench.stats.slopes import log_ratio, ratio_of, scaled
 from mnbench.studies._cell_verdicts import family_level
 from mnbench.studies._operator_slopes import Key, Times
 from mnbench.studies._separable_grid import Cell, grid_cells
@@ -205,16 +205,10 @@ def _without(
 
 
 def _left_out(found: Times) -> str:
-    """Say what is left out, and whether its own latency decided that."""
-    if found.trimmed:
-        out, of = found.left_out()
-        return (
-            f"{out} of {of} launches of a graph are left out: over {STRAY_PCT:g} % longer or shorter than in its median "
-            "launch. No counter of the kernel says why."
-        )
+    """Say what is left out, and that its own latency did not decide that."""
     out, of = found.disturbed()
     return (
-        f"{out} of {of} rounds are left out as disturbed: not settled beforehand, or by the kernel's counters, or by a "
+        f"{out} of {of} rounds are left out as disturbed: by the kernel's counters, or by a "
         "reference workload timed before and after each; none for what its measured part took. A neighbour on the same core "
         "that came and went between those two is not seen."
     )

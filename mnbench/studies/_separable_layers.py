@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Case, Estimate
-from mnbench.stats.analysis import LATENCY_METHOD, LaunchLogs
+from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
+from mnbench.stats.rounds import TYPICAL_METHOD
 from mnbench.stats.slopes import ratio, ratio_of_sum, scaled
 from mnbench.studies._measured import bounds
 from mnbench.studies._operator_slopes import SINGLE_METHOD, Key, Times, tail_keys
@@ -185,7 +186,7 @@ def proof(found: Times, backend: str, level: float | None = None) -> Proof:
         by_kind=by_kind,
         missing=tuple(name for name, part in zip(names, [*slopes, pool], strict=True) if len(part) < FEWEST_LAUNCHES),
         missing_singles=tuple(n for n, part in zip(names[:-1], singles, strict=True) if len(part) < FEWEST_LAUNCHES),
-        network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, LATENCY_METHOD),
+        network_ms=found.estimate({n: value - math.log(NS_PER_MS) for n, value in network.items()}, TYPICAL_METHOD),
     )
 
 

@@ -16,8 +16,8 @@ from mnbench.backends import profilers
 from mnbench.errors import WorkerError
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import ProfileReply, profile
-from mnbench.records import Artifact, Case, Estimate, Plan, Run, SettleRule
-from mnbench.stats.analysis import LaunchLogs, launch_logs, trusted_samples
+from mnbench.records import Artifact, Case, Estimate, Plan, Run
+from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.layer_shares import (
     KINDS,
@@ -39,6 +39,7 @@ from mnbench.stats.layer_shares import (
     unclaimed,
 )
 from mnbench.stats.noise import is_noisy
+from mnbench.stats.rounds import launch_logs
 from mnbench.studies import Study, _layers_findings
 from mnbench.studies._layers_records import KindRow, LayerRow, Seen, SumRow
 from mnbench.studies._measured import per_time
@@ -81,7 +82,7 @@ def plan(options: StudyOptions) -> Plan:
         budget_s=QUICK_BUDGET_S if options.quick else BUDGET_S,
         baseline=models[0],
         round_ms=150.0,
-        settle=SettleRule(min_ms=80.0, max_ms=600.0),  # networks need 30 to 50 inferences after they were opened
+        settle_ms=80.0,  # networks need 30 to 50 inferences after they were opened
     )
 
 

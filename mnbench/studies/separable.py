@@ -8,7 +8,7 @@ since that is what people measure.
 
 from __future__ import annotations
 
-from mnbench.records import Plan, Run, SettleRule
+from mnbench.records import Plan, Run
 from mnbench.studies import Study
 from mnbench.studies._operator_slopes import Times
 from mnbench.studies._planning import sweep_plan, usable_memory_bytes
@@ -28,8 +28,7 @@ from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Tab
 
 BUDGET_S, QUICK_BUDGET_S = 950.0, 62.0
 """Quick: with 25 s of export and the conclusion it ends within 90 s."""
-SETTLE = SettleRule(min_ms=15.0, max_ms=400.0)
-QUICK_SETTLE = SettleRule(window=4, tolerance_pct=2.0, min_ms=5.0, max_ms=200.0)
+SETTLE_MS, QUICK_SETTLE_MS = 15.0, 5.0
 """A chain is steady after its second inference, as its own caches are all that has to settle."""
 ROUND_MS, QUICK_ROUND_MS = 40.0, 20.0
 """Short: launches are what an interval is computed over, and another one is worth more than a longer round."""
@@ -44,13 +43,13 @@ def plan(options: StudyOptions) -> Plan:
         budget_s=QUICK_BUDGET_S if options.quick else BUDGET_S,
         baseline=NETWORK,
         round_ms=QUICK_ROUND_MS if options.quick else ROUND_MS,
-        settle=QUICK_SETTLE if options.quick else SETTLE,
+        settle_ms=QUICK_SETTLE_MS if options.quick else SETTLE_MS,
     )
 
 
 def operator_times(run: Run) -> Times:
-    """Return the operators' times, strays left out where nothing but their latency tells them (`_operator_slopes`)."""
-    return Times(run, subtracts_tails=True, trims_strays=True)
+    """Return the operators' times, what stands behind copies side by side subtracted."""
+    return Times(run, subtracts_tails=True)
 
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:

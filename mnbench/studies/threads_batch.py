@@ -18,7 +18,7 @@ from mnbench.stats.slopes import ratio
 from mnbench.studies import Study, _measured
 from mnbench.studies import _threads_batch_view as view
 from mnbench.studies._cell_verdicts import combine
-from mnbench.studies._planning import SWEEP_SETTLE, sweep_plan, usable_memory_bytes
+from mnbench.studies._planning import sweep_plan, usable_memory_bytes
 from mnbench.studies._threads_batch_scaling import (
     Lacking,
     batches_finding,
@@ -33,9 +33,6 @@ from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, S
 BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 4, 16)
 """A sweep with batches of 64 takes a minute: in a quick study it would leave one launch, and no interval."""
 BUDGET_S, QUICK_BUDGET_S = 400.0, 60.0
-SETTLE = replace(SWEEP_SETTLE, max_ms=4000.0)
-"""Four inferences are the fewest that can settle. At 0.6 s each they outlast a sweep's usual 400 ms, after which every second
-round was marked as not settled, and repeated twice."""
 
 Condition = tuple[str, int, int]
 """Backend, threads, batch."""
@@ -55,7 +52,7 @@ def plan(options: StudyOptions) -> Plan:
         for model in NETWORKS
     ]
     budget_s = QUICK_BUDGET_S if options.quick else BUDGET_S
-    planned = sweep_plan(cases, options, budget_s=budget_s, baseline=V1, settle=SETTLE, launches=12)
+    planned = sweep_plan(cases, options, budget_s=budget_s, baseline=V1, launches=12)
     return replace(planned, least_inferences=1)  # one inference of a large batch is a mean over its images already
 
 

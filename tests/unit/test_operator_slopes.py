@@ -52,29 +52,6 @@ def test_a_round_beside_which_the_workload_ran_at_another_speed_is_left_out_what
     assert found.disturbed() == (1, len(quiet.samples))
 
 
-def test_the_limits_say_by_which_of_the_two_rules_something_was_left_out():
-    unread, _ = stray_run()
-    by_outcome = separable.conclude(unread, {}).findings[0].limits
-    assert "1 of" in by_outcome and "over 10 % longer or shorter" in by_outcome
-    judged = separable.conclude(with_rounds(unread, lambda _: WORKLOAD), {}).findings[0].limits
-    assert f"0 of {len(unread.samples)} rounds are left out as disturbed" in judged
-    assert "none for what its measured part took" in judged
-    assert "median launch" not in judged
-
-
-def test_a_run_is_judged_by_the_workload_only_when_every_round_stands_between_two_readings():
-    unread = made_up()
-    read = with_rounds(unread, lambda _: WORKLOAD)
-    assert judged_by_workload(read)
-    assert not judged_by_workload(unread)
-    assert not judged_by_workload(replace(read, samples=()))
-    resumed = replace(read, samples=(*read.samples[:-1], unread.samples[-1]))
-    assert not judged_by_workload(resumed)
-    assert not judged_by_workload(with_rounds(read, lambda _: {"workload_after_ns": None}))
-    failed = LaunchFailure(case=unread.samples[-1].case, launch=unread.samples[-1].launch, reason="the worker died")
-    assert judged_by_workload(replace(resumed, failures=(failed,)))  # its rounds are used for nothing
-
-
 def test_strays_are_left_out_and_tails_subtracted_only_for_a_study_that_asks_for_it():
     unread, stray = stray_run()
     plain, asked = Times(unread), operator_times(unread)

@@ -54,13 +54,6 @@ def test_two_lengths_of_three_are_a_line_where_that_is_asked_for():
     assert fitted[1].slope_ns == pytest.approx(1100.0)
 
 
-def test_a_stray_is_more_than_ten_per_cent_from_the_median_on_either_side():
-    # Median 100; 110 and 100 / 1.1 = 90.9 are the ends.
-    kept = slopes.without_strays(logs([100.0, 109.9, 110.1, 91.0, 90.8, 100.0, 100.0]))
-    assert set(kept) == {0, 1, 3, 5, 6}
-    assert slopes.without_strays({}) == {}
-
-
 def test_one_length_gives_no_line():
     assert slopes.lines({2: logs([1.0, 2.0, 3.0])}) == {}
 

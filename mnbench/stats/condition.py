@@ -1,0 +1,55 @@
+"""Under which load a run was measured. A load that is the same in all rounds is a condition; one that comes and goes disturbs.
+
+Only load on the CPUs that are not measured can be a condition: what runs on the measured CPU takes turns with the inferences.
+Pure: judged from the stored counters, so that a run can be judged again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mnbench.records import Condition, Round, Run, Samples
+
+LOADED = "load on other CPUs"
+CHANGED = "other load than in most rounds"
+LOADED_SHARE = 0.25
+"""Of the time of the CPUs that are not measured: beyond it others press on the memory and cache that all share."""
+STEADY_SHARE = 0.8
+"""Of the rounds that must have the same load for it to be the run's condition."""
+FEWEST_ROUNDS = 6
+
+
+def condition_of(run: Run) -> Condition:
+    """Return the condition of a run: `quiet`, or `steady-load` with the busy CPUs beside the measured ones."""
+    others = max(1, run.environment.logical_cpus - len(run.plan.cpus))
+    busy = [busy_cpus(r) for samples in run.samples for r in samples.rounds if r.regime == "steady" and r.wall_ns]
+    if run.plan.quiet_only or len(busy) < FEWEST_ROUNDS:
+        return Condition(rule="quiet")
+    usual = statistics.median(busy)
+    alike = sum(1 for load in busy if abs(load - usual) <= LOADED_SHARE * others)
+    if usual <= LOADED_SHARE * others or alike < STEADY_SHARE * len(busy):
+        return Condition(rule="quiet")
+    return Condition(rule="steady-load", busy_cpus=round(usual, 1))
+
+
+def busy_cpus(measured: Round) -> float:
+    """Return how many CPUs beside the measured ones were busy during a round."""
+    return measured.other_cpus_ns / measured.wall_ns
+
+
+def judged(launches: Iterable[Samples], run: Run) -> list[Samples]:
+    """Return the launches with the load on other CPUs judged by the run's condition, in all rounds alike."""
+    condition = condition_of(run)
+    if condition.rule == "quiet":
+        return list(launches)
+    limit = LOADED_SHARE * max(1, run.environment.logical_cpus - len(run.plan.cpus))
+    return [replace(s, rounds=tuple(_judged(r, condition.busy_cpus, limit) for r in s.rounds)) for s in launches]
+
+
+def _judged(measured: Round, usual: float, limit: float) -> Round:
+    kept: Sequence[str] = [reason for reason in measured.disturbances if reason != LOADED]
+    if measured.wall_ns and abs(busy_cpus(measured) - usual) > limit:
+        kept = [*kept, CHANGED]
+    return measured if tuple(kept) == measured.disturbances else replace(measured, disturbances=tuple(kept))

@@ -1,0 +1,88 @@
+"""Waves of one run are not independent: the machine's speed drifts, and neighbours in time share it.
+
+Pairing removes this from ratios. A latency has no partner, so the mean of a series of waves needs an error that holds their
+dependence. The model is stationary: y_w = μ + e_w, e_w = ρ e_(w-1) + noise. Its correlation ρ cannot be known from a dozen
+waves, so it is integrated out, with every value from 0 to 0.95 equally likely beforehand (a Bayesian marginal; the prior of μ
+and of the noise's scale is flat and 1/σ). docs/methodology.md has its coverage beside that of other ways.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr
+
+from mnbench.stats.intervals import FEWEST_LAUNCHES, Mean, t_quantile
+
+CORRELATIONS = np.linspace(0.0, 0.95, 20)
+LEVEL = 0.95
+"""Of the interval that the error is taken from."""
+DRIFT_P = 0.01
+"""Below it a run's waves are called drifting; one steady run in a hundred is, too."""
+
+
+def series_mean(values: Sequence[float]) -> Mean | None:
+    """Return the mean of successive waves, with an error that holds their dependence; None for fewer than three."""
+    y = np.asarray(values, dtype=float)
+    n = y.size
+    if n < FEWEST_LAUNCHES:
+        return None
+    middle = float(y.mean())
+    if np.ptp(y) == 0.0:
+        return Mean(value=middle, error=0.0, degrees=n - 1)
+    weights, centres, errors = _posterior(y)
+    # The smallest h for which μ lies within middle ± h with probability LEVEL.
+    low, high = 0.0, 1e3 * float(errors.max())
+    for _ in range(60):
+        half = (low + high) / 2
+        inside = stdtr(n - 1, (middle + half - centres) / errors) - stdtr(n - 1, (middle - half - centres) / errors)
+        low, high = (half, high) if float(weights @ inside) < LEVEL else (low, half)
+    return Mean(value=middle, error=high / t_quantile(LEVEL, n - 1), degrees=n - 1)
+
+
+def drift_p(values: Sequence[float]) -> float | None:
+    """Return the one-sided p of "successive values are independent", against neighbours that are alike; None below eight.
+
+    Von Neumann's ratio (1941) of the mean square successive difference to the variance, by its normal approximation.
+    """
+    y = np.asarray(values, dtype=float)
+    n = y.size
+    squares = float(((y - y.mean()) ** 2).sum()) if n else 0.0
+    if n < 8 or squares == 0.0:
+        return None
+    ratio = float((np.diff(y) ** 2).sum()) / squares
+    return float(ndtr((ratio - 2.0) / math.sqrt(4.0 * (n - 2) / ((n - 1) * (n + 1)))))
+
+
+def _posterior(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return, by correlation: its posterior weight, and centre and scale of Student's distribution of μ given it."""
+    n = y.size
+    logs, centres, errors = [], [], []
+    for whiten, log_determinant in _whiteners(n):
+        ones, values = whiten.sum(axis=1), whiten @ y
+        information = float(ones @ ones)
+        centre = float(ones @ values) / information
+        rest = values - centre * ones
+        squares = float(rest @ rest)
+        centres.append(centre)
+        errors.append(math.sqrt(squares / ((n - 1) * information)))
+        logs.append(log_determinant - 0.5 * math.log(information) - (n - 1) / 2 * math.log(squares))
+    weights = np.exp(np.array(logs) - max(logs))
+    return weights / weights.sum(), np.array(centres), np.array(errors)
+
+
+@functools.lru_cache(maxsize=256)
+def _whiteners(n: int) -> tuple[tuple[NDArray[np.float64], float], ...]:
+    """Return, by correlation, the matrix that makes n correlated values independent, and the logarithm of its determinant."""
+    found = []
+    for rho in CORRELATIONS:
+        whiten = np.eye(n)
+        scale = 1 / math.sqrt(1 - rho**2)
+        for row in range(1, n):
+            whiten[row, row], whiten[row, row - 1] = scale, -rho * scale
+        found.append((whiten, (n - 1) * math.log(scale)))
+    return tuple(found)
