@@ -228,6 +228,9 @@ class Plan:
     """Parts of a run that are spread evenly over `over_s`."""
     over_s: float = 0.0
     """From the beginning of the first block to that of the last one."""
+    speed_tolerance_pct: float = 20.0
+    """A round is disturbed when the reference workload beside it took so much longer or shorter than usual. Smaller
+    differences are not left out: that widened intervals on every host that was looked at (docs/methodology.md)."""
     quiet_only: bool = False
     """Leave out every round with load on other CPUs, also where it is the same in all rounds."""
     memory_launches: int = 1

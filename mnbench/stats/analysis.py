@@ -37,8 +37,9 @@ LATENCY_METHOD = "geometric mean of the launches' medians; Student t, drift of t
 NEXT_RUN_METHOD = "prediction of one further block, Student t over the means of blocks"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
-UNEVEN_PCT = 1.0
-"""A slow-down of some inferences only is reported from here on."""
+UNEVEN_PCT, UNEVEN_ALIKE_PCT = 3.0, 1.0
+"""A slow-down of some inferences only is reported from here on: between two networks or runtimes, which neighbours disturb to
+different degrees, and between two variants of one case."""
 UNSETTLED_PCT = 1.0
 RARE_P = 0.01
 UNEVEN, DRIFTING, UNSETTLED = "uneven-latency", "drifting-machine", "not-settled"
@@ -202,7 +203,7 @@ def uneven(
     """Name the cases that are slow in some of their inferences only, which no ratio of typical latencies shows.
 
     The test: by how much more the mean lies above the typical latency than in the case it is compared with, launch by launch
-    (paired t, Holm over the pairs, p < 1 %), and by 1 % at least.
+    (paired t, Holm over the pairs, p < 1 %), and by 3 % at least, or 1 % between variants of one case.
     """
     excess = {
         case.id: differences_of(
@@ -215,7 +216,9 @@ def uneven(
     adjusted = _adjusted([None if mean is None else mean.p() for mean in means])
     found: dict[str, Caveat] = {}
     for (case, baseline), mean, p in zip(tested, means, adjusted, strict=True):
-        if mean is None or p is None or p >= RARE_P or 100 * abs(math.expm1(mean.value)) < UNEVEN_PCT:
+        alike = (case.model, case.backend) == (baseline.model, baseline.backend)
+        limit_pct = UNEVEN_ALIKE_PCT if alike else UNEVEN_PCT
+        if mean is None or p is None or p >= RARE_P or 100 * abs(math.expm1(mean.value)) < limit_pct:
             continue
         slow, other = (case, baseline) if mean.value > 0 else (baseline, case)
         own, others = (100 * math.expm1(statistics.fmean(excess[c.id].values())) for c in (slow, other))
