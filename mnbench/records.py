@@ -206,7 +206,7 @@ class Plan:
     rounds_per_launch: int = 3
     """Visits of a launch, spread over its wave: what the machine does for a second or so then hits one of them."""
     round_target_ms: float = 100.0
-    settle_ms: float = 50.0
+    settle_ms: float = 20.0
     """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used."""
     cpus: tuple[int, ...]
     seed: int = 0
