@@ -15,7 +15,18 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
-from mnbench.records import REGIMES, Artifact, Case, Caveat, ExportSpec, Format, Plan, Run
+from mnbench.records import (
+    DEFAULT_PERCENTILES,
+    PERCENTILES,
+    REGIMES,
+    Artifact,
+    Case,
+    Caveat,
+    ExportSpec,
+    Format,
+    Plan,
+    Run,
+)
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -54,6 +65,7 @@ class Request:
     baseline: str | None = None
     timeout_s: float = 120.0
     regimes: tuple[str, ...] = ("steady", "cold")
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -127,6 +139,7 @@ def plan(request: Request) -> Plan:
         timeout_s=request.timeout_s,
         regimes=("steady", *(name for name in REGIMES if name in request.regimes and name != "steady")),
         evict_bytes=min(MOST_EVICTED_BYTES, 2 * environment.last_level_cache_bytes()),
+        percentiles=tuple(sorted(set(request.percentiles))),
     )
 
 
@@ -288,6 +301,9 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--budget must be between 1 second and a week, not {request.budget_s:g} s.")
     if request.target_ci_pct is not None and not 0.01 <= request.target_ci_pct <= 100:
         raise UsageError(f"--target-ci must be between 0.01 and 100 per cent, not {request.target_ci_pct:g}.")
+    if unknown := [f"{percent:g}" for percent in request.percentiles if percent not in PERCENTILES]:
+        known = ", ".join(f"{percent:g}" for percent in PERCENTILES)
+        raise UsageError(f"--percentiles can name {known}, not {', '.join(unknown)}.")
     if not 1 <= request.timeout_s <= 86_400:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 

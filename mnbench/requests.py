@@ -30,6 +30,7 @@ def compare_request(options: argparse.Namespace) -> Request:
         baseline=options.baseline,
         timeout_s=options.timeout,
         regimes=tuple(options.regimes),
+        percentiles=tuple(options.percentiles),
         out=options.out,
         cache=options.cache,
     )

@@ -17,9 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Analysis, Caveat, Run
-from mnbench.report.naming import conditions, latency_legend, networks, series
+from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
 from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
-from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
+from mnbench.report.rows import (
+    BASELINE,
+    SummaryRow,
+    by_network,
+    filled_percentiles,
+    finite,
+    is_null,
+    percentile_ms,
+    summary_rows,
+)
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
 LOG_LINES = 5
@@ -46,6 +55,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
         console.print(table)
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
+    _print_percentiles(rows, names, run, console)
     _print_regimes(rows, names, run, console)
     print_caveats(analysis.caveats, console)
     _print_failures(run, console)
@@ -141,6 +151,30 @@ def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> N
     console.print()
     console.print(Text("Between backends", style="bold"))
     console.print(table)
+
+
+def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
+    """Print the percentiles that any case has, in a table of their own; nothing where there is none."""
+    filled = filled_percentiles(rows)
+    if not filled:
+        return
+    network = Column(heading="network", cell=lambda row: row.model, align="left")
+    backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
+    forms = [[[_percentile(p, form) for p in filled]] for form in (bracketed, plus_minus)]
+    forms.append([[column] for column in forms[-1][0]])  # on a narrow console: a table each
+    console.print()
+    console.print(Text("Percentiles", style="bold"))
+    for form in forms:
+        tables = [_table(rows, [network, backend, *columns]) for columns in form]
+        if form is forms[-1] or _width(tables[0], console) <= console.width:
+            for table in tables:
+                console.print(table)
+            break
+    console.print(Text(percentiles_legend(run, filled), style="dim"))
+
+
+def _percentile(percent: float, interval: Interval) -> Column:
+    return Column(heading=f"p{percent:g} ms", cell=lambda row: interval(*percentile_ms(row, percent)))
 
 
 def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:

@@ -30,8 +30,9 @@ from mnbench.records import (
 )
 from mnbench.stats import noise
 from mnbench.stats.drift import drift_variance, stream_logs
-from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, percentile, widened
+from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean, holm, widened
 from mnbench.stats.paired import equivalence_p, paired_p, paired_ratio
+from mnbench.stats.percentiles import percentile
 
 LATENCY_METHOD = "geometric mean over launches of round medians, Student t on logs"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
@@ -196,19 +197,17 @@ def _result(
     noisy: bool,
 ) -> CaseResult:
     plan = run.plan
-    pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
-    # Samples enough for a percentile may all be of one process: what an interval needs, it needs too.
-    ranked = [] if noisy or len(logs) < FEWEST_LAUNCHES else pooled
+    # A user meets disturbed rounds too. Those of a noisy case are mostly the disturbance's, and no verdict stands next to them.
+    met = [] if noisy else [[t for r in s.rounds if r.regime == "steady" for t in r.latencies_ns] for s in launches]
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
         latency_ns=latency(logs, stream, plan.level),
-        p90_ns=percentile(ranked, 90.0),
-        p99_ns=percentile(ranked, 99.0),
+        percentiles={percent: percentile(met, percent, plan.level) for percent in plan.percentiles},
         launches=len(logs),
-        samples=len(pooled),
+        samples=sum(len(r.latencies_ns) for samples in launches for r in usable_rounds(samples)),
         vs_baseline=vs_baseline,
         cold_ns=None if noisy else _cold(launches, plan),
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,

@@ -1,4 +1,4 @@
-"""Intervals of a mean, percentiles, and the correction for many comparisons. Oracles: scipy.stats, closed forms."""
+"""Intervals of a mean, and the correction for many comparisons. Oracles: scipy.stats, closed forms."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ FEWEST_LAUNCHES = 3
 """Below it there is no interval: with two launches, and two memory layouts that differ by 3 %, the simulator found the nominal
 95 % interval to hold the truth in 92.3 % of runs (docs/methodology.md)."""
 WITH_DRIFT = "; drift of the host's memory speed added"
-SAMPLES_FOR_PERCENTILE = {90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6_636}
-"""Fewest samples for a percentile at 99 % confidence: the rule of the MLPerf inference benchmark."""
 
 
 def geometric_mean(logs: Sequence[float], level: float, method: str) -> Estimate | None:
@@ -96,10 +94,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
-
-
-def percentile(samples: Sequence[float], percent: float) -> float | None:
-    """Return a percentile (linear interpolation), or None when `samples` are too few to say it (see the table above)."""
-    if len(samples) < SAMPLES_FOR_PERCENTILE[percent]:
-        return None
-    return float(np.percentile(samples, percent))

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from mnbench.errors import MnbenchError, UnknownNameError
-from mnbench.records import Analysis, Run, Verdict
+from mnbench.records import PERCENTILES, Analysis, Run, Verdict
 from mnbench.report.headline import headline
 from mnbench.report.html import page
 from mnbench.report.json_text import to_json
@@ -76,6 +76,46 @@ def test_the_terminal_shows_every_figure_in_full(made: tuple[Run, Analysis], wid
             assert bracketed(*interval) in text or plus_minus(*interval) in text
 
 
+def with_percentiles(made: tuple[Run, Analysis], *percents: float) -> tuple[Run, Analysis]:
+    """The run with every percentile asked for, and those of `percents` known in the first case, 9 % above the latency."""
+    run, analysis = made
+    first = analysis.results[0]
+    assert first.latency_ns is not None
+    known = {percent: estimate(1.09 * first.latency_ns.value, 3.0) for percent in percents}
+    results = [replace(result, percentiles=dict.fromkeys(PERCENTILES)) for result in analysis.results]
+    results[0] = replace(first, percentiles={**results[0].percentiles, **known})
+    return replace(run, plan=replace(run.plan, percentiles=PERCENTILES)), replace(analysis, results=tuple(results))
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_percentiles_are_a_table_of_their_own_with_the_columns_that_any_case_has(width: int) -> None:
+    text = shown(*with_percentiles(make_run(), 50.0, 95.0, 99.0), width).partition("Percentiles\n")[2]
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert re.findall(r"p[\d.]+ ms", text) == ["p50 ms", "p95 ms", "p99 ms"]
+    value = re.findall(r"10\.\d ±3\.0 %|10\.\d \[", text)
+    assert len(value) == 3
+    words = " ".join(text.split())
+    assert "disturbed ones included" in words
+    assert "says nothing of waiting in a queue" in words
+    assert "No case has p90 and p99.9" in words
+
+
+def test_without_a_percentile_there_is_no_table_of_them() -> None:
+    made = with_percentiles(make_run())
+    assert "Percentiles" not in shown(*made, 100)
+    assert "Percentiles" not in page(*made)
+
+
+def test_the_page_has_the_percentiles_with_their_intervals() -> None:
+    made = with_percentiles(make_run(), 99.9)
+    text = page(*made)
+    row = summary_rows(*made)[0]
+    assert '<th class="n">p99.9 ms</th>' in text
+    assert "p90 ms" not in text
+    assert bracketed(row.latency_p99_9_ms, row.latency_p99_9_low_ms, row.latency_p99_9_high_ms) in text
+    assert "disturbed ones included" in text
+
+
 def test_the_terminal_shows_caveats_with_advice_and_failures_with_reason() -> None:
     run, analysis = with_failure(*make_run(), V1, reason="killed [bold]by signal 9")
     text = shown(run, with_caveat(analysis, V1), 100)
@@ -89,6 +129,8 @@ def test_json_has_numbers_and_nulls() -> None:
     document = json.loads(to_json(run, with_caveat(analysis, V1)))
     row = next(row for row in document["summary"] if row["case_id"] == V1)
     assert row["latency_median_ms"] is None
+    assert (row["latency_p90_ms"], row["latency_p99_9_high_ms"]) == (None, None)
+    assert document["summary"][1]["latency_p90_low_ms"] < document["summary"][1]["latency_p90_high_ms"]
     assert row["params"] == 4230017
     assert document["failures"][0]["reason"] == "killed by signal 9"
     assert document["caveats"][0]["advice"]
