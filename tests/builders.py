@@ -295,7 +295,9 @@ def with_failure(run: Run, analysis: Analysis, case_id: str, reason: str = "kill
     run, analysis = without_interval(run, analysis, case_id)
     kept = tuple(s for s in run.samples if s.case.id != case_id)
     results = tuple(
-        replace(result, launches=0, samples=0, percentiles=dict.fromkeys(result.percentiles)) if result.case.id == case_id else result
+        replace(result, launches=0, samples=0, percentiles=dict.fromkeys(result.percentiles))
+        if result.case.id == case_id
+        else result
         for result in analysis.results
     )
     return replace(run, samples=kept, failures=(failure,)), replace(analysis, results=results)

@@ -45,7 +45,10 @@ MISTAKES = {
         ["compare", "--percentiles", "90", "42", "nan"],
         "--percentiles can name 50, 90, 95, 99, 99.9, not 42, nan.",
     ),
-    "a percentile that is no number": (["compare", "--percentiles", "p90"], "argument --percentiles: invalid float value: 'p90'"),
+    "a percentile that is no number": (
+        ["compare", "--percentiles", "p90"],
+        "argument --percentiles: invalid float value: 'p90'",
+    ),
     "two launches": (["compare", "--launches", "2"], "--launches must be 3 or more, not 2"),
     "an operator without size": (["compare", "--models", "standard_k3_r0_i16_o16_s1_x1"], "resolution must be between 1 and"),
     "an operator of negative size": (["compare", "--models", "standard_k3_r-7_i16_o16_s1_x1"], "between 1 and 1024, not -7."),
