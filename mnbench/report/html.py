@@ -14,7 +14,7 @@ from mnbench.report import accuracy_plot, canvas, paper_plot
 from mnbench.report.files import write_atomically
 from mnbench.report.headline import headline
 from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
-from mnbench.report.numbers import bracketed, count, plain, short
+from mnbench.report.numbers import bracketed, count, lopsided, plain, short
 from mnbench.report.published import sources
 from mnbench.report.rows import (
     BASELINE,
@@ -60,6 +60,7 @@ def page(run: Run, analysis: Analysis) -> str:
         powers=selftest.evaluate(run),
         percentiles=percentiles,
         percentile_ms=percentile_ms,
+        lopsided=lopsided,
         percentiles_legend=percentiles_legend(run, percentiles),
         other_regimes=run.plan.regimes != ("steady",),
         interval=bracketed,

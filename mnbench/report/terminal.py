@@ -18,7 +18,7 @@ from rich.text import Text
 
 from mnbench.records import Analysis, Caveat, Run
 from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
-from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
+from mnbench.report.numbers import DASH, bracketed, count, lopsided, plain, plus_minus
 from mnbench.report.rows import (
     BASELINE,
     SummaryRow,
@@ -160,21 +160,19 @@ def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: R
         return
     network = Column(heading="network", cell=lambda row: row.model, align="left")
     backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
-    forms = [[[_percentile(p, form) for p in filled]] for form in (bracketed, plus_minus)]
-    forms.append([[column] for column in forms[-1][0]])  # on a narrow console: a table each
+    columns = [_percentile(percent) for percent in filled]
+    tables = [_table(rows, [network, backend, *columns])]
+    if _width(tables[0], console) > console.width:
+        tables = [_table(rows, [network, backend, column]) for column in columns]
     console.print()
     console.print(Text("Percentiles", style="bold"))
-    for form in forms:
-        tables = [_table(rows, [network, backend, *columns]) for columns in form]
-        if form is forms[-1] or _width(tables[0], console) <= console.width:
-            for table in tables:
-                console.print(table)
-            break
+    for table in tables:
+        console.print(table)
     console.print(Text(percentiles_legend(run, filled), style="dim"))
 
 
-def _percentile(percent: float, interval: Interval) -> Column:
-    return Column(heading=f"p{percent:g} ms", cell=lambda row: interval(*percentile_ms(row, percent)))
+def _percentile(percent: float) -> Column:
+    return Column(heading=f"p{percent:g} ms", cell=lambda row: lopsided(*percentile_ms(row, percent)))
 
 
 def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
