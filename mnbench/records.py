@@ -173,11 +173,13 @@ class Case:
     threads: int = 1
     variant: str = ""
     """Tells apart cases that are otherwise one: the copies and planted slow-downs of `mnbench selftest`."""
+    environment: str = ""
+    """Label of the `ToolEnvironment` whose runtime or artefacts are measured; empty where the plan has none."""
 
     @property
     def id(self) -> str:
         name = f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
-        return f"{name}-{self.variant}" if self.variant else name
+        return "-".join(part for part in (name, self.variant, self.environment) if part)
 
     @property
     def planted_pct(self) -> float:
@@ -201,6 +203,20 @@ class SettleRule:
     tolerance_pct: float = 1.0
     min_ms: float = 100.0
     max_ms: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolEnvironment:
+    """Where the workers of some cases find their runtime or their artefacts: `mnbench compare --env LABEL=PATH`."""
+
+    label: str
+    """File-safe, and part of the id of each of its cases."""
+    python: str = ""
+    """Interpreter of its workers; empty for the one that runs mnbench."""
+    artifacts: str = ""
+    """Folder of exported artefacts; empty for the cache of the run."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version of `python` and of each distribution that a worker needs, as that interpreter states them."""
 
 
 REGIMES = ("steady", "cold", "first", "load", "memory")
@@ -246,6 +262,14 @@ class Plan:
     """The study this plan belongs to; empty for `mnbench compare`."""
     full_cases: int | None = None
     """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
+    environments: tuple[ToolEnvironment, ...] = ()
+    """Environments to compare, the baseline first; empty where this one alone is measured. Each case is then compared with
+    the same case in the first one, and with no other."""
+
+    def tool_environment(self, case: Case) -> ToolEnvironment:
+        """Return where a case finds its runtime and artefacts; for a case without a label this environment."""
+        found = (known for known in self.environments if known.label == case.environment)
+        return next(found, ToolEnvironment(label=case.environment))
 
     def going_on(self, run: object) -> str:
         """Return how a user goes on after the end of an unfinished `run` (its directory or id) of this plan."""

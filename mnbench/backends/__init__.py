@@ -135,9 +135,15 @@ def require(name: str, precision: str) -> Backend:
     backend = get(name)
     if sentence := backend.missing():
         raise MissingPackageError(sentence)
-    if precision not in backend.precisions:
-        raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {', '.join(backend.precisions)}.")
+    check_precision(backend, precision)
     return backend
+
+
+def check_precision(backend: Backend, precision: str) -> None:
+    """Raise UsageError unless a backend can run `precision`."""
+    if precision not in backend.precisions:
+        known = ", ".join(backend.precisions)
+        raise UsageError(f"backend {backend.name!r} cannot run precision {precision!r}; it can run {known}.")
 
 
 def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:

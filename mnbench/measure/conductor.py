@@ -162,7 +162,7 @@ class Conductor:
             for case in cases:
                 began_ns = time.perf_counter_ns()
                 try:
-                    workers[case.id] = Worker(case, self._logs / f"{case.id}-{launch}.log")
+                    workers[case.id] = self._worker(case, f"{case.id}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", began_ns)
             if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
@@ -173,6 +173,10 @@ class Conductor:
         finally:
             for worker in workers.values():
                 worker.close()
+
+    def _worker(self, case: Case, log: str) -> Worker:
+        """Start a worker in the environment of its case. Raises WorkerError."""
+        return Worker(case, self._logs / log, self._plan.tool_environment(case).python)
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
         began_s = self.elapsed_s()
@@ -193,7 +197,8 @@ class Conductor:
             return None
         self._tell(what)
         artifact, cpus = self._artifacts[case.id], self._cpus_of(case)
-        request = OpenRequest(case=case, artifact=artifact, cache=str(self._cache), cpus=cpus)
+        cache = self._plan.tool_environment(case).artifacts or str(self._cache)
+        request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus)
         began_ns = time.perf_counter_ns()
         try:
             return worker.open(request, self._plan.timeout_s)

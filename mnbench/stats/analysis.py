@@ -108,8 +108,14 @@ def latency(logs: LaunchLogs, stream: LaunchLogs, level: float) -> Estimate | No
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
-    """Return the plan's case of the baseline model under otherwise the same conditions; None when it was not planned."""
-    wanted = replace(case, model=plan.baseline)
+    """Return the plan's case of the baseline model under otherwise the same conditions; None when it was not planned.
+
+    Where the plan has environments, it is the same case in the first of them.
+    """
+    if plan.environments:
+        wanted = replace(case, environment=plan.environments[0].label)
+    else:
+        wanted = replace(case, model=plan.baseline)
     return wanted if wanted in plan.cases else None
 
 
@@ -178,7 +184,12 @@ def _baseline_pairs(plan: Plan) -> list[tuple[Case, Case]]:
 
 
 def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
-    """Pair each case with the same network in the first backend named that runs it under the same conditions."""
+    """Pair each case with the same network in the first backend named that runs it under the same conditions.
+
+    There are none where environments are compared: fewer comparisons find smaller differences.
+    """
+    if plan.environments:
+        return []
     first: dict[Case, Case] = {}
     for case in plan.cases:
         first.setdefault(replace(case, backend=""), case)
