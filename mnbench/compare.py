@@ -102,7 +102,7 @@ def plan(request: Request) -> Plan:
     for name in request.backends:
         for precision in request.precisions:
             if request.environments:
-                backends.check_precision(backends.get(name), precision)  # its runtime is needed there, not here
+                backends.check_precision(name, precision)  # its runtime is needed there, not here
             else:
                 backends.require(name, precision)
     for name in request.regimes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from mnbench import tool_environments
 from mnbench.compare import Request
@@ -21,7 +22,9 @@ def compare_request(options: argparse.Namespace) -> Request:
     """
     environments = tool_environments.parse(options.env or ())
     if environments and options.baseline is not None:
-        raise UsageError(f"--baseline and --env exclude each other: with --env each case is compared with {environments[0][0]}.")
+        raise UsageError(
+            f"--baseline and --env exclude each other: with --env each case is compared with {environments[0][0]}."
+        )
     return Request(
         models=tuple(options.models or ()),
         suite=options.suite,
@@ -58,6 +61,12 @@ def study_options(options: argparse.Namespace) -> StudyOptions:
         seed=options.seed,
         cache=options.cache,
     )
+
+
+def check_limit(fail_if_slower_pct: float) -> None:
+    """Raise UsageError for a limit of a gate that is no percentage of 0 or more."""
+    if not (math.isfinite(fail_if_slower_pct) and fail_if_slower_pct >= 0):
+        raise UsageError(f"--fail-if-slower must be a percentage of 0 or more, not {fail_if_slower_pct:g}.")
 
 
 def refuse_changes(options: argparse.Namespace, defaults: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for text in texts:
         label, equals, path = text.partition("=")
         if not equals:
-            raise UsageError(f"--env {text!r} is not LABEL=PATH; give two, such as {EXAMPLE}.")
+            raise UsageError(f"--env {text!r} is not LABEL=PATH; give two: {EXAMPLE}")
         if not LABEL.fullmatch(label):
             raise UsageError(f"--env label {label!r} is part of file names: use letters, digits, '_', '.' and '-'.")
         pairs.append((label, path))
@@ -35,7 +35,7 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
         if labels.count(label) > 1:
             raise UsageError(f"--env has the label {label!r} twice; each environment needs a label of its own.")
     if len(pairs) == 1:
-        raise UsageError(f"--env {texts[0]} has nothing to be compared with; give two, such as {EXAMPLE}.")
+        raise UsageError(f"--env {texts[0]} has nothing to be compared with; give two: {EXAMPLE}")
     return tuple(pairs)
 
 
@@ -52,7 +52,9 @@ def check_unchanged(plan: Plan) -> None:
     """Raise UsageError unless every environment of a stored plan is still there with the same versions."""
     for stored in plan.environments:
         if stored.artifacts and not Path(stored.artifacts).is_dir():
-            raise UsageError(f"environment {stored.label}: the folder {stored.artifacts} is gone; put it back, or measure again.")
+            raise UsageError(
+                f"environment {stored.label}: the folder {stored.artifacts} is gone; put it back, or measure again."
+            )
         now = _looked_at(stored, backends_of(plan.cases))
         changed = sorted(
             name for name in stored.packages.keys() | now.packages.keys() if stored.packages.get(name) != now.packages.get(name)
@@ -111,8 +113,8 @@ def _located(label: str, path: str) -> ToolEnvironment:
     if folder.is_file() and folder.parent.name == "bin":
         raise UsageError(f"environment {label}: {path} is a file; name the folder of the environment: {folder.parents[1]}.")
     raise UsageError(
-        f"environment {label}: {path} is neither a virtual environment (it has no {INTERPRETER}) nor a folder of artefacts that "
-        "mnbench exported; for this environment, name '.'."
+        f"environment {label}: {path} is neither a virtual environment (it has no {INTERPRETER}) nor a folder of artefacts "
+        "that mnbench exported; for this environment, name '.'."
     )
 
 

@@ -23,9 +23,9 @@ def holds_artifacts(folder: Path) -> bool:
 
 
 def find(folder: Path, spec: ExportSpec, kind: Format) -> Artifact:
-    """Return the artefact of the same network, precision, batch and seed in `kind`, whatever its opset; its digests are verified.
+    """Return the artefact of the same network, precision, batch and seed in `kind`, whatever its opset.
 
-    Raises UsageError when there is none, more than one, or one that was changed since it was made.
+    Its digests are verified. Raises UsageError when there is none, more than one, or one that was changed since it was made.
     """
     wanted = f"{spec.model} as {kind}, {spec.precision}, batch {spec.batch}, seed {spec.seed}"
     found = [path for path in _records(folder) if _is(path, spec, kind)]
@@ -33,7 +33,9 @@ def find(folder: Path, spec: ExportSpec, kind: Format) -> Artifact:
         raise UsageError(f"{folder} has no artefact of {wanted}; export it there with the mnbench whose files you compare.")
     if len(found) > 1:
         names = ", ".join(path.parent.name for path in found)
-        raise UsageError(f"{folder} has {len(found)} artefacts of {wanted}: {names}. Copy the one you mean to a folder of its own.")
+        raise UsageError(
+            f"{folder} has {len(found)} artefacts of {wanted}: {names}. Copy the one you mean to a folder of its own."
+        )
     artifact = read_intact(found[0], folder)
     if artifact is None:
         raise UsageError(f"{found[0].parent} is damaged: a digest in its {RECORD} does not match. Export it again.")

@@ -112,10 +112,8 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 
     Where the plan has environments, it is the same case in the first of them.
     """
-    if plan.environments:
-        wanted = replace(case, environment=plan.environments[0].label)
-    else:
-        wanted = replace(case, model=plan.baseline)
+    other = {"environment": plan.environments[0].label} if plan.environments else {"model": plan.baseline}
+    wanted = replace(case, **other)
     return wanted if wanted in plan.cases else None
 
 
