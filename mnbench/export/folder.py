@@ -17,6 +17,17 @@ from mnbench.export.cache import RECORD, read_intact
 from mnbench.records import Artifact, ExportSpec, Format
 
 
+class _Head(msgspec.Struct):
+    spec: ExportSpec
+    format: Format
+
+
+class _Record(msgspec.Struct):
+    """Of a record what tells which artefact it is: other versions of mnbench may differ in the rest."""
+
+    artifact: _Head
+
+
 def holds_artifacts(folder: Path) -> bool:
     """Say whether a folder has the form of an artefact cache: a record in a folder of its own."""
     return next(_records(folder), None) is not None
@@ -38,7 +49,9 @@ def find(folder: Path, spec: ExportSpec, kind: Format) -> Artifact:
         )
     artifact = read_intact(found[0], folder)
     if artifact is None:
-        raise UsageError(f"{found[0].parent} is damaged: a digest in its {RECORD} does not match. Export it again.")
+        raise UsageError(
+            f"{found[0].parent} is damaged, or its {RECORD} is of another form: a digest in it does not match. Export it anew."
+        )
     return artifact
 
 
@@ -48,15 +61,8 @@ def _records(folder: Path) -> Iterator[Path]:
 
 
 def _is(record: Path, spec: ExportSpec, kind: Format) -> bool:
-    class Head(msgspec.Struct):
-        spec: ExportSpec
-        format: Format
-
-    class Sealed(msgspec.Struct):
-        artifact: Head
-
     try:
-        head = msgspec.json.decode(record.read_bytes(), type=Sealed).artifact
+        head = msgspec.json.decode(record.read_bytes(), type=_Record).artifact
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return False
     return head.format == kind and replace(head.spec, opset=spec.opset) == spec

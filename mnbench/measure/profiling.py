@@ -1,7 +1,8 @@
 """Profile a case: one fresh child process that opens its artefact with the runtime's profiling on, warms up and runs.
 
 `harness.command("mnbench.measure.profiling", OUT)` runs it, with the number of an inherited pipe. Standard input is a
-ProfileRequest, the pipe gets one ProfileReply. The child is pinned and checked as a worker is; its rounds are watched as a worker's are.
+ProfileRequest, the pipe gets one ProfileReply. The child is pinned and checked as a worker is; its rounds are watched as a
+worker's are.
 """
 
 from __future__ import annotations

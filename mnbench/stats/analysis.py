@@ -112,8 +112,8 @@ def baseline_of(case: Case, plan: Plan) -> Case | None:
 
     Where the plan has environments, it is the same case in the first of them.
     """
-    other = {"environment": plan.environments[0].label} if plan.environments else {"model": plan.baseline}
-    wanted = replace(case, **other)
+    first = plan.environments[0].label if plan.environments else ""
+    wanted = replace(case, environment=first) if first else replace(case, model=plan.baseline)
     return wanted if wanted in plan.cases else None
 
 

@@ -116,12 +116,12 @@ def test_a_case_on_a_noisy_machine_is_not_compared():
 def test_the_gate_says_which_cases_are_slower_by_how_much_and_which_have_no_verdict():
     failed = LaunchFailure(case=a_case(MODELS[1], "ort", environment="NEW"), launch=0, reason="it broke")
     slower, without = environments.gate_sentences(judged(the_run({MODELS[0]: 1.08}, failures=(failed,))))
-    assert slower.startswith("Slower beyond doubt, and estimated above 5 %: 2 of 4 cases: mobilenet_v2_1.0_224-ort-fp32-b1-t1-NEW")
+    assert slower.startswith(
+        "Slower beyond doubt, and estimated above 5 %: 2 of 4 cases: mobilenet_v2_1.0_224-ort-fp32-b1-t1-NEW"
+    )
     assert "by 8.0 % [" in slower
     assert "the whole interval is above 5 %" in slower
-    assert without == (
-        "1 of 4 cases cannot be compared: mobilenet_v1_1.0_224-ort-fp32-b1-t1-NEW: a launch in NEW failed."
-    )
+    assert without == ("1 of 4 cases cannot be compared: mobilenet_v1_1.0_224-ort-fp32-b1-t1-NEW: a launch in NEW failed.")
 
 
 def test_every_view_names_the_environment_of_each_row_and_the_versions_found():

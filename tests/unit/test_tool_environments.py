@@ -92,8 +92,10 @@ def test_a_folder_with_an_interpreter_is_an_environment_and_links_to_it_are_kept
         (lambda path: None, "environment OLD: {path} does not exist; name a virtual environment or a folder of artefacts."),
         (
             lambda path: path.mkdir(),
-            "environment OLD: {path} is neither a virtual environment (it has no bin/python) nor a folder of artefacts "
-            "that mnbench exported; for this environment, name '.'.",
+            (
+                "environment OLD: {path} is neither a virtual environment (it has no bin/python) nor a folder of artefacts "
+                "that mnbench exported; for this environment, name '.'."
+            ),
         ),
         (
             lambda path: interpreter(path, "echo broken >&2; exit 3"),
