@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, store
+from mnbench import backends, catalog, ceilings, environment, store, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
@@ -64,6 +64,8 @@ class Request:
     over_s: float = 0.0
     quiet_only: bool = False
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    environments: tuple[tuple[str, str], ...] = ()
+    """(label, path) of each environment to compare, the baseline first; empty to measure this one alone."""
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -109,21 +111,28 @@ def plan(request: Request) -> Plan:
     models = models_of(request)
     for name in request.backends:
         for precision in request.precisions:
-            backends.require(name, precision)
+            if request.environments:
+                backends.check_precision(name, precision)  # its runtime is needed there, not here
+            else:
+                backends.require(name, precision)
     for name in request.regimes:
         if name not in REGIMES:
             raise UnknownNameError("regime", name, REGIMES)
     _check_numbers(request)
     cases = tuple(
-        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads)
+        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads, environment=label)
         for model in models
         for backend in dict.fromkeys(request.backends)
         for precision in dict.fromkeys(request.precisions)
         if backend != "null"
+        for label in ([label for label, _ in request.environments] or [""])
     )
+    if request.environments and not cases:
+        raise UsageError("--env compares runtimes; name a backend other than null.")
     null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
     cpus = environment.choose_cpus(request.threads, request.cpus)
     return Plan(
+        environments=tool_environments.open_all(request.environments, tool_environments.backends_of(cases)),
         cases=(*cases, null),
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
@@ -157,7 +166,8 @@ def most_launches(request: Request) -> int:
 
 def run(request: Request, listener: Listener) -> Path:
     """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
-    return execute(plan(request), request, listener)
+    the_plan = plan(request)
+    return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 
 @terminated_as_interrupt()
@@ -184,7 +194,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
         environment=host,
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
-        artifacts=tuple({artifact.path: artifact for artifact in artifacts.values() if artifact}.values()),
+        artifacts=tuple({_identity(artifact): artifact for artifact in artifacts.values() if artifact}.values()),
         caveats=(
             *caveats,
             *environment.warnings_of(environment.findings(host)),
@@ -215,26 +225,36 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     if changed:
         names = ", ".join(f"{name} differs" for name, _, _ in changed)
         raise UsageError(f"{directory} was measured elsewhere ({names}); figures of two hosts are never mixed.")
+    tool_environments.check_unchanged(old.plan)
     artifacts = export(old.plan, cache, listener)
     environment.choose_cpus(len(old.plan.cpus), old.plan.cpus)
-    known = {artifact.path: artifact.sha256 for artifact in old.artifacts}
-    if any(known.get(artifact.path) != artifact.sha256 for artifact in artifacts.values() if artifact):
+    known = {_identity(artifact) for artifact in old.artifacts}
+    if any(_identity(artifact) not in known for artifact in artifacts.values() if artifact):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
     return directory
 
 
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, Artifact | None]:
-    """Return the artefact of each case by its id, exporting what the cache lacks. Raises ExportError, UsageError."""
+    """Return the artefact of each case by its id, exporting what the cache lacks; one file serves all environments.
+
+    An environment with a folder of its own has its artefacts there. Raises ExportError, UsageError.
+    """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
         case: (spec_of(case, the_plan.seed), formats[case.backend])
         for case in the_plan.cases
         if formats[case.backend] is not Format.NONE
     }
-    listener.exporting(sorted({spec.model for spec, _ in wanted.values()}))
-    made = ensure_all(wanted.values(), cache, listener.exported)
-    return {case.id: made[wanted[case]] if case in wanted else None for case in the_plan.cases}
+    given = {
+        case: tool_environments.artifact_of(the_plan.tool_environment(case), *pair)
+        for case, pair in wanted.items()
+        if the_plan.tool_environment(case).artifacts
+    }
+    to_make = [pair for case, pair in wanted.items() if case not in given]
+    listener.exporting(sorted({spec.model for spec, _ in to_make}))
+    made = ensure_all(to_make, cache, listener.exported)
+    return {case.id: given.get(case) or (made[wanted[case]] if case in wanted else None) for case in the_plan.cases}
 
 
 def spec_of(case: Case, seed: int) -> ExportSpec:
@@ -265,6 +285,11 @@ def already(the_run: Run) -> Already:
         failures=the_run.failures,
         memory=the_run.memory,
     )
+
+
+def _identity(artifact: Artifact) -> tuple[object, ...]:
+    """Return what tells an artefact from others: two folders may have different files by one name."""
+    return artifact.path, tuple(sorted(artifact.sha256.items()))
 
 
 def _has_probes(the_plan: Plan) -> bool:

@@ -144,7 +144,7 @@ class Conductor:
             for case in cases:
                 began_ns = time.perf_counter_ns()
                 try:
-                    workers[case.id] = Worker(case, self._log_folder / f"{case.id}-{launch}.log")
+                    workers[case.id] = self._worker(case, f"{case.id}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", began_ns)
             if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
@@ -155,6 +155,10 @@ class Conductor:
         finally:
             for worker in workers.values():
                 worker.close()
+
+    def _worker(self, case: Case, log: str) -> Worker:
+        """Start a worker in the environment of its case. Raises WorkerError."""
+        return Worker(case, self._log_folder / log, self._plan.tool_environment(case).python)
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
         reply = self._ask_open(worker, case, launch, f"opening {case.model} in {case.backend}")
@@ -175,7 +179,8 @@ class Conductor:
             return None
         self._tell(what)
         artifact, cpus = self._artifacts[case.id], self._cpus_of(case)
-        request = OpenRequest(case=case, artifact=artifact, cache=str(self._cache), cpus=cpus)
+        cache = self._plan.tool_environment(case).artifacts or str(self._cache)
+        request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus)
         began_ns = time.perf_counter_ns()
         try:
             return worker.open(request, self._plan.timeout_s)

@@ -20,8 +20,8 @@ from mnbench.measure.conductor import Conductor
 from mnbench.measure.launcher import Worker
 from mnbench.records import Case, Plan
 
-Group = tuple[str, int]
-"""Backend and threads: what decides a worker's environment, which is set before its runtime is imported."""
+Group = tuple[str, int, str]
+"""Backend, threads and environment: what decides a worker's environment, which is set before its runtime is imported."""
 WorkerOf = Callable[[Case], "Worker | None"]
 GOLDEN = 0.6180339887
 """Launch n begins at this share of the plan times n: the starts of any number of launches are spread evenly."""
@@ -69,12 +69,13 @@ class Sweeps(Conductor):
         workers: dict[Group, Worker] = {}
 
         def worker_of(case: Case) -> Worker | None:
-            group = (case.backend, case.threads)
+            group = (case.backend, case.threads, case.environment)
             if group in workers and not workers[group].alive():
                 workers.pop(group).close()
             if group not in workers:
                 try:
-                    workers[group] = Worker(case, self._log_folder / f"sweep-{case.backend}-t{case.threads}-{launch}.log")
+                    name = "-".join(filter(None, ("sweep", case.backend, f"t{case.threads}", case.environment, str(launch))))
+                    workers[group] = self._worker(case, f"{name}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", time.perf_counter_ns())
                     return None
