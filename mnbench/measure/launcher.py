@@ -19,13 +19,17 @@ from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, Ro
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
+PADDING_VARIABLE = "MNBENCH_PADDING"
 
 
 class Worker:
     """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
 
-    def __init__(self, case: Case, log: Path) -> None:
-        """Start the interpreter; it imports no runtime until `open`. Raises WorkerError when the system refuses."""
+    def __init__(self, case: Case, log: Path, environment_bytes: int = 0) -> None:
+        """Start the interpreter; it imports no runtime until `open`. Raises WorkerError when the system refuses.
+
+        `environment_bytes` of padding stand in its environment, which move its stack.
+        """
         self.case = case
         self._log = log
         self._started = False
@@ -40,7 +44,7 @@ class Worker:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=(request_read, reply_write),
-                    env=environment_of(case),
+                    env={**environment_of(case), PADDING_VARIABLE: "-" * environment_bytes},
                     start_new_session=True,  # Ctrl-C is the parent's to handle
                 )
         except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mnbench.records import Artifact, Case
+from mnbench.records import Artifact, Case, Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class OpenRequest:
     cache: str
     """Folder the artefact's paths are relative to."""
     cpus: tuple[int, ...]
+    layout: Layout = Layout()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

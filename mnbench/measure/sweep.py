@@ -59,7 +59,11 @@ class Sweeps(Conductor):
         made = self._samples.get((case.id, launch))
         return made is not None and any(not measured.disturbances for measured in made.rounds)
 
-    def _cpus_of(self, case: Case) -> tuple[int, ...]:
+    def _process_of(self, case: Case) -> str:
+        """Return the group: its cases share a process, and so its environment."""
+        return f"{case.backend}-t{case.threads}"
+
+    def _cpus_of(self, case: Case, launch: int) -> tuple[int, ...]:
         """Return as many of the plan's CPUs, from the last on, as the case has threads: a sweep may vary the threads."""
         return self._plan.cpus[-case.threads :]
 
@@ -74,7 +78,8 @@ class Sweeps(Conductor):
                 workers.pop(group).close()
             if group not in workers:
                 try:
-                    workers[group] = Worker(case, self._log_folder / f"sweep-{case.backend}-t{case.threads}-{launch}.log")
+                    log = self._log_folder / f"sweep-{self._process_of(case)}-{launch}.log"
+                    workers[group] = Worker(case, log, self._layout_of(case, launch).environment_bytes)
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", time.perf_counter_ns())
                     return None
