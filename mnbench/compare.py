@@ -156,7 +156,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Interrupted afterwards.
     """
     host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
-    if request.cpus is None and not the_plan.sweep:
+    if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
@@ -209,7 +209,7 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     artifacts = export(old.plan, cache, listener)
     for cpus in (old.plan.cpus, *old.plan.cpu_sets):
         environment.choose_cpus(len(cpus), cpus)
-    known = {file.path: file.sha256 for file in (*old.artifacts, *old.replicas)}
+    known = {file.path: file.sha256 for file in old.artifacts} | {file.path: file.sha256 for file in old.replicas}
     if any(known.get(file.path) != file.sha256 for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
@@ -233,9 +233,7 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
     }
     listener.exporting(sorted({spec.model for spec, _ in wanted.values()}))
     made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
-    return {
-        case.id: tuple(made[pair] for pair in files[wanted[case]]) if case in wanted else () for case in the_plan.cases
-    }
+    return {case.id: tuple(made[pair] for pair in files[wanted[case]]) if case in wanted else () for case in the_plan.cases}
 
 
 def files_of(kind: Format, the_plan: Plan) -> int:
