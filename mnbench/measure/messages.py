@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -27,7 +27,7 @@ class OpenRequest:
     cache: str
     """Folder the artefact's paths are relative to."""
     cpus: tuple[int, ...]
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

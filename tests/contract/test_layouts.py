@@ -1,4 +1,4 @@
-"""Where a layout says that memory begins, there the runtime reads and writes; and a graph in another order is the same graph."""
+"""Where a layout says that memory begins, the runtime reads and writes; a graph in another order is the same graph."""
 
 from __future__ import annotations
 
