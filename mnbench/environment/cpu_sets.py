@@ -17,7 +17,7 @@ from mnbench.environment.kernel import read
 FEWEST_CORES = 4
 """With fewer, the other ones are the one that takes the interrupts and the one on which the parent waits."""
 NUMBERS = (4, 2)
-"""Of sets, the first that there are enough for. Files go round by threes, so with three sets each would always meet one file."""
+"""Of sets, the first that there are enough for. Files go round by threes: with three sets each would always meet one file."""
 IDLE_SHARE = 0.1
 
 
