@@ -30,6 +30,7 @@ from mnbench.records import (
 from mnbench.stats import condition, noise
 from mnbench.stats.covariate import adjusted_mean, stream_logs
 from mnbench.stats.intervals import FEWEST_LAUNCHES, PAIRED_METHOD, Mean, geometric_mean, holm, mean_of, total
+from mnbench.stats.percentiles import percentile
 from mnbench.stats.rounds import launch_logs, mean_ns, median_ns, unsettled_logs, usable_rounds
 from mnbench.stats.waves import DRIFT_P, drift_p, series_mean
 
@@ -271,17 +272,22 @@ def _result(
     noisy: bool,
 ) -> CaseResult:
     plan = run.plan
-    pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
+    # A user meets disturbed rounds too. Those of a noisy case are mostly the disturbance's, and no verdict stands next to them;
+    # on a drifting machine launches are not independent, and the interval would be too narrow.
+    met = (
+        []
+        if noisy or is_drifting(common)
+        else [[t for r in s.rounds if r.regime == "steady" for t in r.latencies_ns] for s in launches]
+    )
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
         latency_ns=latency(logs, common, plan.level),
-        p90_ns=None,
-        p99_ns=None,
+        percentiles={percent: percentile(met, percent, plan.level) for percent in plan.percentiles},
         launches=len(logs),
-        samples=len(pooled),
+        samples=sum(len(r.latencies_ns) for samples in launches for r in usable_rounds(samples)),
         vs_baseline=vs_baseline,
         cold_ns=None if noisy else _cold(launches, plan),
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
@@ -327,16 +333,21 @@ def _caveats(
             yield from _unsettled(case_id, launches.get(case_id, ()))
 
 
-def _drifting(common: LaunchLogs) -> Iterable[Caveat]:
+def is_drifting(common: LaunchLogs) -> bool:
+    """Say whether neighbouring waves are significantly alike."""
     p = drift_p(list(common.values()))
-    if p is not None and p < DRIFT_P:
+    return p is not None and p < DRIFT_P
+
+
+def _drifting(common: LaunchLogs) -> Iterable[Caveat]:
+    if is_drifting(common):
         spread = 100 * statistics.stdev(common.values())
         yield Caveat(
             code=DRIFTING,
             subject="the run",
             observed=f"the machine's speed drifted: all cases together, by {spread:.1f} % (sd of the waves), neighbours alike",
             advice="Ratios of this run are paired and hold. Its milliseconds are those of this time; do not compare them with "
-            "another run's.",
+            "another run's. No percentiles are given.",
         )
 
 
