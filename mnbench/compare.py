@@ -6,7 +6,7 @@ import datetime
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
+from mnbench.measure.layout import REPLICAS
 from mnbench.records import (
     DEFAULT_PERCENTILES,
     PERCENTILES,
@@ -25,6 +26,7 @@ from mnbench.records import (
     ExportSpec,
     Format,
     Plan,
+    Replica,
     Run,
 )
 
@@ -178,6 +180,8 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Interrupted afterwards.
     """
     host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
+    if request.cpus is None and not the_plan.study:
+        the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
     directory = store.create_directory(request.out, started_utc)
@@ -194,7 +198,8 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
         environment=host,
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
-        artifacts=tuple({_identity(artifact): artifact for artifact in artifacts.values() if artifact}.values()),
+        artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+        replicas=replicas_of(artifacts),
         caveats=(
             *caveats,
             *environment.warnings_of(environment.findings(host)),
@@ -227,18 +232,20 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
         raise UsageError(f"{directory} was measured elsewhere ({names}); figures of two hosts are never mixed.")
     tool_environments.check_unchanged(old.plan)
     artifacts = export(old.plan, cache, listener)
-    environment.choose_cpus(len(old.plan.cpus), old.plan.cpus)
-    known = {_identity(artifact) for artifact in old.artifacts}
-    if any(_identity(artifact) not in known for artifact in artifacts.values() if artifact):
+    for cpus in (old.plan.cpus, *old.plan.cpu_sets):
+        environment.choose_cpus(len(cpus), cpus)
+    known = {*map(_identity, old.artifacts), *map(_identity, old.replicas)}
+    if any(_identity(file) not in known for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
     return directory
 
 
-def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, Artifact | None]:
-    """Return the artefact of each case by its id, exporting what the cache lacks; one file serves all environments.
+def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
+    """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks.
 
-    An environment with a folder of its own has its artefacts there. Raises ExportError, UsageError.
+    One set of files serves all environments; one with a folder of its own has its artefacts there, in one file each. A case that
+    runs no file has none. Raises ExportError, UsageError.
     """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
@@ -247,14 +254,46 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, Artifac
         if formats[case.backend] is not Format.NONE
     }
     given = {
-        case: tool_environments.artifact_of(the_plan.tool_environment(case), *pair)
+        case: (tool_environments.artifact_of(the_plan.tool_environment(case), *pair),)
         for case, pair in wanted.items()
         if the_plan.tool_environment(case).artifacts
     }
-    to_make = [pair for case, pair in wanted.items() if case not in given]
-    listener.exporting(sorted({spec.model for spec, _ in to_make}))
-    made = ensure_all(to_make, cache, listener.exported)
-    return {case.id: given.get(case) or (made[wanted[case]] if case in wanted else None) for case in the_plan.cases}
+    files = {
+        (spec, kind): [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
+        for case, (spec, kind) in wanted.items()
+        if case not in given
+    }
+    listener.exporting(sorted({spec.model for spec, _ in files}))
+    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
+    own = {case: tuple(made[one] for one in files[pair]) for case, pair in wanted.items() if case not in given}
+    return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}
+
+
+def files_of(kind: Format, the_plan: Plan) -> int:
+    """Return in how many files, each with its own node order and its own place in memory, an artefact of a plan exists.
+
+    One in sweeps, whose hundreds of graphs would fill the disk, and where nothing but memory is measured. One of torch's: it
+    copies a state dict into memory of its own, and the order of its nodes is that of the code.
+    """
+    one = the_plan.sweep or the_plan.regimes == ("memory",) or kind not in (Format.ONNX, Format.OPENVINO_IR)
+    return 1 if one else REPLICAS
+
+
+def replicas_of(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[Replica, ...]:
+    """Return the records of all files but those of node order 0."""
+    found = {
+        file.path: Replica(
+            of=files[0].path,
+            node_order=file.spec.node_order,
+            path=file.path,
+            sha256=file.sha256,
+            max_abs_error=file.max_abs_error,
+            max_rel_error=file.max_rel_error,
+        )
+        for files in artifacts.values()
+        for file in files[1:]
+    }
+    return tuple(found.values())
 
 
 def spec_of(case: Case, seed: int) -> ExportSpec:
@@ -262,7 +301,9 @@ def spec_of(case: Case, seed: int) -> ExportSpec:
     return ExportSpec(model=case.model, precision="fp32", batch=case.batch, opset=OPSET, seed=seed)
 
 
-def measure(the_run: Run, directory: Path, artifacts: Mapping[str, Artifact | None], cache: Path, listener: Listener) -> None:
+def measure(
+    the_run: Run, directory: Path, artifacts: Mapping[str, Sequence[Artifact]], cache: Path, listener: Listener
+) -> None:
     """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
     writer = store.RunWriter(directory, the_run)
     try:
@@ -287,7 +328,7 @@ def already(the_run: Run) -> Already:
     )
 
 
-def _identity(artifact: Artifact) -> tuple[object, ...]:
+def _identity(artifact: Artifact | Replica) -> tuple[object, ...]:
     """Return what tells an artefact from others: two folders may have different files by one name."""
     return artifact.path, tuple(sorted(artifact.sha256.items()))
 

@@ -69,3 +69,7 @@ class Environment:
     """The same over a short window in which this process slept."""
     busy_cpus_now: float | None = None
     """CPUs kept busy by others over that window: CPU time by elapsed time, all CPUs together."""
+    randomize_va_space: int | None = None
+    """Whether the kernel draws the addresses of a new process: 0 no, 1 all but the heap, 2 the heap too (proc(5))."""
+    addresses_fixed: bool | None = None
+    """Whether this process, and so its children, has switched that off for itself (`setarch -R`)."""

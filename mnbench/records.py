@@ -113,6 +113,8 @@ class ExportSpec:
     batch: int
     opset: int
     seed: int
+    node_order: int = 0
+    """0: the nodes of the graph stand as the exporter wrote them. Others are seeds of another topological order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,32 @@ class Artifact:
     """Operators the MAdds counter met and cannot count."""
     layers: tuple[LayerCost, ...] = ()
     """The layers that multiply and add, in the order of execution. Empty in runs stored before they were kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """Another file of an artefact, with its nodes in another order: what of it is not in the artefact's own record."""
+
+    of: str
+    """`Artifact.path` of the file with node order 0."""
+    node_order: int
+    path: str
+    sha256: Mapping[str, str]
+    max_abs_error: float
+    max_rel_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What of a launch's memory is drawn anew for each launch, so that it is part of the spread between launches."""
+
+    input_offset_bytes: int = 0
+    output_offset_bytes: int = 0
+    """Where the buffers begin behind a page of 4 KiB. A backend that does not own its output (torch) ignores the second."""
+    environment_bytes: int = 0
+    """Length of the padding in the worker's environment, which moves its stack."""
+    node_order: int = 0
+    """`ExportSpec.node_order` of the file that was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +257,8 @@ class Plan:
     settle_ms: float = 20.0
     """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used."""
     cpus: tuple[int, ...]
+    cpu_sets: tuple[tuple[int, ...], ...] = ()
+    """CPUs that waves take in turn; empty where all waves run on `cpus`."""
     seed: int = 0
     budget_s: float = 90.0
     target_ci_pct: float | None = None
@@ -349,6 +379,8 @@ class Samples:
     max_abs_error: float | None
     """Largest absolute difference between this session's outputs and torch's; None for a backend that has no outputs."""
     max_rel_error: float | None
+    layout: Layout | None = None
+    """None in runs stored before it was drawn."""
     rounds: tuple[Round, ...] = ()
 
 
@@ -475,6 +507,8 @@ class Run:
     plan: Plan
     models: tuple[ModelCard, ...]
     artifacts: tuple[Artifact, ...]
+    replicas: tuple[Replica, ...] = ()
+    """Further files of the artefacts, which launches use in turn."""
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
     memory: tuple[Memory, ...] = ()

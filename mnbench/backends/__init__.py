@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
-from mnbench.records import Artifact, Format
+from mnbench.records import Artifact, Format, Layout
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "mnbench.backends"
+PAGE_BYTES = 4096
 
 BUILT_IN: Mapping[str, str] = {
     "ort": "mnbench.backends.ort:OrtBackend",
@@ -41,20 +42,31 @@ class Feed:
 
     input: NDArray[np.float32]
     output: NDArray[np.float32]
+    output_offset_bytes: int = 0
+    """Where behind a page the buffer for a session's own outputs begins."""
 
     @classmethod
-    def load(cls, path: Path) -> Feed:
+    def load(cls, path: Path, layout: Layout = Layout()) -> Feed:  # noqa: B008 - frozen
+        """Return the feed of a file, its input where `layout` says."""
         with np.load(path) as arrays:
-            return cls(input=aligned(arrays["input"]), output=aligned(arrays["output"]))
+            return cls(
+                input=aligned(arrays["input"], layout.input_offset_bytes),
+                output=aligned(arrays["output"]),
+                output_offset_bytes=layout.output_offset_bytes,
+            )
+
+    def output_buffer(self) -> NDArray[np.float32]:
+        """Return memory for a session's outputs, where the layout says, that holds no number yet."""
+        return aligned(np.full_like(self.output, np.nan), self.output_offset_bytes)
 
 
-def aligned(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a contiguous copy that begins on a cache line (64 bytes), as the tensors that runtimes allocate themselves do.
+def aligned(array: NDArray[np.float32], offset_bytes: int = 0) -> NDArray[np.float32]:
+    """Return a contiguous copy that begins `offset_bytes` behind a page, a multiple of 64 as runtimes' own tensors have it.
 
     numpy's own large arrays begin 16 bytes behind a page, so that each 64-byte load of them touches two lines.
     """
-    room = np.empty(array.size + 16, dtype=np.float32)
-    skip = -(room.ctypes.data // 4) % 16
+    room = np.empty(array.size + 2 * PAGE_BYTES // 4, dtype=np.float32)
+    skip = (-room.ctypes.data % PAGE_BYTES + offset_bytes) // 4
     copy = room[skip : skip + array.size].reshape(array.shape)
     copy[...] = array
     return copy

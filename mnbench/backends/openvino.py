@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mnbench import telemetry
-from mnbench.backends import Feed, aligned, missing_sentence
+from mnbench.backends import Feed, missing_sentence
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format
 
@@ -42,7 +41,7 @@ class OpenVinoSession:
             },
         )
         self._input = feed.input
-        self._output = aligned(np.full_like(feed.output, np.nan))
+        self._output = feed.output_buffer()
         self._request = self._compiled.create_infer_request()
         self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
         self._request.set_output_tensor(ov.Tensor(self._output, shared_memory=True))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnbench.backends import Feed, aligned, missing_sentence
+from mnbench.backends import Feed, missing_sentence
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format
 
@@ -35,7 +35,7 @@ class OrtSession:
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         if self._session.get_providers() != ["CPUExecutionProvider"]:
             raise WorkerError(f"onnxruntime chose the providers {self._session.get_providers()}, not the CPU alone.")
-        self._output = aligned(np.full_like(feed.output, np.nan))
+        self._output = feed.output_buffer()
         self._input = ort.OrtValue.ortvalue_from_numpy(feed.input)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._session.get_inputs()[0].name, self._input)

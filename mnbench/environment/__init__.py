@@ -6,6 +6,7 @@ judges a record, `changes` tells two apart. Every reader takes `root`, so that a
 
 from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus
 from mnbench.environment.changes import Difference, different, host_differences, setting_differences
+from mnbench.environment.cpu_sets import cpu_sets
 from mnbench.environment.findings import findings, warnings_of
 from mnbench.environment.host import capture, last_level_cache_bytes, package_version
 from mnbench.environment.state import available_memory_bytes, half_a_second
@@ -18,6 +19,7 @@ __all__ = [
     "cgroup_folders",
     "choose_cpus",
     "cpu_budget",
+    "cpu_sets",
     "different",
     "findings",
     "half_a_second",

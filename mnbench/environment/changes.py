@@ -16,6 +16,9 @@ SETTINGS = (
 )  # fmt: skip
 """Software and settings, which one may want to compare; `packages` and `variables` belong to them, name by name."""
 
+SINCE_LATER = ("randomize_va_space", "addresses_fixed")
+"""Settings that count only when both records have them: not every stored record does, and not every kernel tells them."""
+
 Difference = tuple[str, object, object]
 """(what, as it was, as it is)"""
 
@@ -33,6 +36,9 @@ def setting_differences(old: Environment, new: Environment) -> Iterator[Differen
     """Yield the software and the settings in which two hosts differ; None stands for what one of them lacks."""
     for name in SETTINGS:
         yield from different(name, getattr(old, name), getattr(new, name))
+    for name in SINCE_LATER:
+        if getattr(old, name) is not None and getattr(new, name) is not None:
+            yield from different(name, getattr(old, name), getattr(new, name))
     for kind in ("packages", "variables"):
         was, now = getattr(old, kind), getattr(new, kind)
         for name in sorted({*was, *now}):

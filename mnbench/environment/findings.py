@@ -204,6 +204,14 @@ def _kernel(host: Environment) -> Iterator[Caveat]:
             f"the clock source is {host.clock_source!r}; reading it takes a device or a system call",
             "Choose a counter in the CPU (tsc, kvm-clock, arch_sys_counter); the null backend's latency shows the cost.",
         )
+    if host.randomize_va_space == 0 or host.addresses_fixed:
+        cause = "randomize_va_space is 0" if host.randomize_va_space == 0 else "this process was started with setarch -R"
+        yield _warning(
+            "fixed-addresses",
+            "memory",
+            f"every process gets the same addresses ({cause}); a lucky or unlucky layout is then part of every figure",
+            "Set kernel.randomize_va_space to 2, or start mnbench without setarch -R: intervals hold only what is drawn anew.",
+        )
     if host.transparent_hugepages == "always":
         yield _note(
             "huge-pages",

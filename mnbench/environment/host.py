@@ -26,6 +26,8 @@ STEERING_PREFIXES = (
 """Environment variables with these prefixes change threads, ISA, precision or memory of a runtime."""
 
 PACKAGES = ("mnbench", "numpy", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "pytorchcv")
+ADDR_NO_RANDOMIZE = 0x0040000
+"""personality(2)."""
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -73,6 +75,8 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         steal_since_boot_pct=since_boot.steal_pct if since_boot else None,
         steal_now_pct=now.steal_pct if now else None,
         busy_cpus_now=now.busy_cpus if now else None,
+        randomize_va_space=read_int(root / "proc/sys/kernel/randomize_va_space"),
+        addresses_fixed=_addresses_fixed(root),
     )
 
 
@@ -117,6 +121,12 @@ def _turbo(root: Path) -> bool | None:
     if no_turbo is not None:
         return no_turbo == 0
     return None if boost is None else boost == 1
+
+
+def _addresses_fixed(root: Path) -> bool | None:
+    """Tell whether this process has the personality ADDR_NO_RANDOMIZE; the kernel gives the flags as a hexadecimal number."""
+    text = read(root / "proc/self/personality")
+    return bool(int(text, 16) & ADDR_NO_RANDOMIZE) if text and re.fullmatch("[0-9a-fA-F]+", text) else None
 
 
 def _transparent_hugepages(root: Path) -> str | None:

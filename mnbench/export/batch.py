@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from mnbench.environment import cpu_budget
@@ -22,13 +23,13 @@ def ensure_all(wanted: Iterable[Wanted], cache: Path, done: Callable[[str], None
     """
     pairs = list(dict.fromkeys(wanted))
     found = {pair: artifact for pair in pairs if (artifact := lookup(*pair, cache)) is not None}
-    missing: dict[ExportSpec, list[Format]] = {}
+    missing: dict[ExportSpec, list[Wanted]] = {}
     for spec, kind in pairs:
-        if (spec, kind) not in found:
-            missing.setdefault(spec, []).append(kind)
+        if (spec, kind) not in found:  # all node orders of a network go to one child: the others are made from the first
+            missing.setdefault(replace(spec, node_order=0), []).append((spec, kind))
     if missing:
         _check_writable(cache)
-        orders = [Order(spec=spec, formats=tuple(kinds), cache=str(cache)) for spec, kinds in missing.items()]
+        orders = [Order(model=spec.model, wanted=tuple(group), cache=str(cache)) for spec, group in missing.items()]
         children = min(len(orders), cpu_budget()[0])  # each imports torch once for all of its own
         carry_out([orders[first::children] for first in range(children)], done)
     for pair in pairs:

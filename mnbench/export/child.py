@@ -33,10 +33,10 @@ LONGEST_REASON = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be made of one network: its formats, in one cache."""
+    """What is to be made of one network: its formats and node orders, in one cache."""
 
-    spec: ExportSpec
-    formats: tuple[Format, ...]
+    model: str
+    wanted: tuple[tuple[ExportSpec, Format], ...]
     cache: str
 
 
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (answers,) = (int(text) for text in (arguments or sys.argv[1:]))
     for order in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order]):
         reason = " ".join(_make(order).split())[:LONGEST_REASON]
-        os.write(answers, (f"{FAILED}{reason}\n" if reason else f"{MADE}{order.spec.model}\n").encode())
+        os.write(answers, (f"{FAILED}{reason}\n" if reason else f"{MADE}{order.model}\n").encode())
         if reason:
             return 1
     return 0
@@ -124,14 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make(order: Order) -> str:
     """Make one order; return an empty string, or why it could not be made."""
     try:
-        for kind in order.formats:
-            ensure(order.spec, kind, Path(order.cache))
+        for spec, kind in order.wanted:
+            ensure(spec, kind, Path(order.cache))
     except MnbenchError as error:
         return str(error)
     except OSError as error:
-        return f"{order.spec.model} could not be written to the cache {order.cache}: {error.strerror or error}."
+        return f"{order.model} could not be written to the cache {order.cache}: {error.strerror or error}."
     except Exception as error:  # exporters raise many types of their own; whatever it is, the user gets a sentence
-        return f"{order.spec.model} could not be exported: {type(error).__name__}: {error}"
+        return f"{order.model} could not be exported: {type(error).__name__}: {error}"
     return ""
 
 

@@ -33,14 +33,15 @@ SHORTEST, LONGEST = 0.75, 2.0
 
 def conduct(
     plan: Plan,
-    artifacts: Mapping[str, Artifact | None],
+    artifacts: Mapping[str, Sequence[Artifact]],
     cache: Path,
     logs: Path,
     sink: Sink,
     progress: Callable[[Progress], None] = lambda _: None,
     already: Already | None = None,
 ) -> None:
-    """Measure the plan's cases. `artifacts` maps case ids; logs of workers that said something stay in `logs`.
+    """Measure the plan's cases. `artifacts` has the files of each case by its id, which launches use in turn; logs of workers
+    that said something stay in `logs`.
 
     A case whose worker fails is reported to the sink and left out after its second failure, or its first if it never gave a
     figure; the others go on. Raises nothing for a failing worker, WorkerError when none can be started; KeyboardInterrupt
@@ -81,7 +82,7 @@ class _Waves(Conductor):
     def _due(self) -> list[Case]:
         """Return the cases of the next wave: the harness itself is timed in the first ones only."""
         due = self.unfinished()
-        timed = [case for case in due if self._artifacts[case.id] is not None]
+        timed = [case for case in due if self._artifacts[case.id]]
         return due if self._wave < self._plan.harness_launches or not timed else timed
 
     def _fits(self, until_s: float) -> bool:
@@ -130,7 +131,7 @@ class _Waves(Conductor):
         """Open one launch of each case, give each its round in turn, end them all."""
         with self._workers(cases, launch) as workers, ExitStack() as stack:
             opened = [case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)]
-            stack.enter_context(_away_from(self._plan.cpus))
+            stack.enter_context(_away_from(self._cpus_of(cases[0], launch)))
             steady = self._plan.rounds_per_launch
             passes = steady + ("cold" in self._plan.regimes and launch < self._plan.cold_launches)
             for index in range(passes):

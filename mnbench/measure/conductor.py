@@ -19,9 +19,10 @@ from mnbench.errors import WorkerError
 from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
+from mnbench.measure.layout import layout_of
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
-from mnbench.records import Artifact, Case, LaunchFailure, Memory, Plan, Round, Samples
+from mnbench.records import Artifact, Case, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 
 MOST_REPEATS = 1
@@ -77,7 +78,7 @@ class Conductor:
     def __init__(
         self,
         plan: Plan,
-        artifacts: Mapping[str, Artifact | None],
+        artifacts: Mapping[str, Sequence[Artifact]],
         cache: Path,
         logs: Path,
         sink: Sink,
@@ -105,10 +106,11 @@ class Conductor:
 
     def _remember_speed(self, already: Already) -> None:
         """Learn the usual speed from an interrupted run's readings, or its two halves could be of two speeds."""
-        done = [(measured, samples.case) for samples in already.samples for measured in samples.rounds]
-        for measured, case in sorted(done, key=lambda pair: pair[0].order):
+        done = [(measured, samples) for samples in already.samples for measured in samples.rounds]
+        for measured, samples in sorted(done, key=lambda pair: pair[0].order):
             if measured.workload_before_ns is not None and measured.workload_after_ns is not None:
-                self._usual_speed[self._cpus_of(case)].remember(measured.workload_before_ns, measured.workload_after_ns)
+                usual = self._usual_speed[self._cpus_of(samples.case, samples.launch)]
+                usual.remember(measured.workload_before_ns, measured.workload_after_ns)
 
     def elapsed_s(self) -> float:
         """Return the time spent on measuring so far, as the budget counts it."""
@@ -130,7 +132,8 @@ class Conductor:
     def _weigh(self, case: Case, launch: int) -> None:
         with self._workers([case], launch) as workers:
             what = f"memory of {case.model} in {case.backend}"
-            reply = self._ask_open(workers[case.id], case, launch, what) if case.id in workers else None
+            layout = replace(self._layout_of(case, launch), node_order=0)  # what a file needs is a figure of this one file
+            reply = self._ask_open(workers[case.id], case, launch, what, layout) if case.id in workers else None
         if reply is not None:
             self._weighed.add((case.id, launch))
             imported, peak = reply.imported_bytes, reply.peak_bytes
@@ -144,7 +147,7 @@ class Conductor:
             for case in cases:
                 began_ns = time.perf_counter_ns()
                 try:
-                    workers[case.id] = self._worker(case, f"{case.id}-{launch}.log")
+                    workers[case.id] = self._worker(case, launch, f"{case.id}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", began_ns)
             if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
@@ -156,31 +159,44 @@ class Conductor:
             for worker in workers.values():
                 worker.close()
 
-    def _worker(self, case: Case, log: str) -> Worker:
-        """Start a worker in the environment of its case. Raises WorkerError."""
-        return Worker(case, self._log_folder / log, self._plan.tool_environment(case).python)
+    def _worker(self, case: Case, launch: int, log: str) -> Worker:
+        """Start a worker in the environment of its case, with the layout of its launch. Raises WorkerError."""
+        python, padding = self._plan.tool_environment(case).python, self._layout_of(case, launch).environment_bytes
+        return Worker(case, self._log_folder / log, python, padding)
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
-        reply = self._ask_open(worker, case, launch, f"opening {case.model} in {case.backend}")
+        layout = self._layout_of(case, launch)
+        reply = self._ask_open(worker, case, launch, f"opening {case.model} in {case.backend}", layout)
         if reply is None:
             return False
-        opened = _launch(case, launch, self._block, reply)
+        opened = _launch(case, launch, self._block, layout, reply)
         self._samples[case.id, launch] = opened
         self._sink.launch(opened)
         return True
 
-    def _cpus_of(self, case: Case) -> tuple[int, ...]:
-        """Return the CPUs a case is pinned to: all of the plan's, which in a wave all cases share."""
-        return self._plan.cpus
+    def _cpus_of(self, case: Case, launch: int) -> tuple[int, ...]:
+        """Return the CPUs a launch is pinned to: all of the plan's, or one of its sets; in a wave all cases share them."""
+        sets = self._plan.cpu_sets or (self._plan.cpus,)
+        return sets[launch % len(sets)]
 
-    def _ask_open(self, worker: Worker, case: Case, launch: int, what: str) -> OpenReply | None:
+    def _process_of(self, case: Case) -> str:
+        """Return what tells apart the workers of a launch: here, each case has its own."""
+        return case.id
+
+    def _layout_of(self, case: Case, launch: int) -> Layout:
+        """Return how the memory of a launch is laid out."""
+        files = len(self._artifacts[case.id])
+        return layout_of(self._plan.seed, case.id, launch, process=self._process_of(case), files=max(1, files))
+
+    def _ask_open(self, worker: Worker, case: Case, launch: int, what: str, layout: Layout) -> OpenReply | None:
         """Open a case; None when the budget is spent, or it fails, which is reported."""
         if self._over():
             return None
         self._tell(what)
-        artifact, cpus = self._artifacts[case.id], self._cpus_of(case)
+        files, cpus = self._artifacts[case.id], self._cpus_of(case, launch)
+        artifact = files[layout.node_order] if files else None
         cache = self._plan.tool_environment(case).artifacts or str(self._cache)
-        request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus)
+        request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus, layout=layout)
         began_ns = time.perf_counter_ns()
         try:
             return worker.open(request, self._plan.timeout_s)
@@ -194,7 +210,7 @@ class Conductor:
         request = RoundRequest(
             settle_ms=self._plan.settle_ms,
             target_ms=target_ms,
-            quiet_ns=self._usual_speed[self._cpus_of(case)].quiet_ns(),
+            quiet_ns=self._usual_speed[self._cpus_of(case, launch)].quiet_ns(),
             patience_ms=PATIENCE_MS,
             cold_samples=self._plan.cold_samples if cold else 0,
             evict_bytes=self._plan.evict_bytes,
@@ -210,7 +226,7 @@ class Conductor:
             except WorkerError as error:
                 self._fail(case, launch, str(error), worker.log_tail(), began_ns)
                 return
-            measured = self._place(reply, index, regime, case)
+            measured = self._place(reply, index, regime, case, self._cpus_of(case, launch))
             opened = self._samples[case.id, launch]
             self._samples[case.id, launch] = replace(opened, rounds=(*opened.rounds, measured))
             self._sink.round(case, launch, measured)
@@ -227,9 +243,8 @@ class Conductor:
                 reasons.discard(LOADED)
         return bool(reasons)
 
-    def _place(self, reply: RoundReply, index: int, regime: str, case: Case) -> Round:
+    def _place(self, reply: RoundReply, index: int, regime: str, case: Case, cpus: tuple[int, ...]) -> Round:
         fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
-        cpus = self._cpus_of(case)
         usual = self._usual_speed[cpus]
         usual.remember(reply.workload_before_ns, reply.workload_after_ns)
         measured = Round(
@@ -276,11 +291,12 @@ class Conductor:
         self._progress(Progress(elapsed_s=elapsed_s, left_s=left_s, wave=self._wave + 1, waves=waves, what=what))
 
 
-def _launch(case: Case, launch: int, block: int, reply: OpenReply) -> Samples:
+def _launch(case: Case, launch: int, block: int, layout: Layout, reply: OpenReply) -> Samples:
     return Samples(
         case=case,
         launch=launch,
         block=block,
+        layout=layout,
         effective=reply.effective,
         import_ns=reply.import_ns,
         load_ns=reply.load_ns,

@@ -18,15 +18,16 @@ from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, Ro
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
+PADDING_VARIABLE = "MNBENCH_PADDING"
 
 
 class Worker:
     """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
 
-    def __init__(self, case: Case, log: Path, python: str = "") -> None:
+    def __init__(self, case: Case, log: Path, python: str = "", environment_bytes: int = 0) -> None:
         """Start the interpreter `python` (empty: this one); it imports no runtime until `open`.
 
-        Raises WorkerError when the system refuses.
+        `environment_bytes` of padding in its environment move its stack. Raises WorkerError when the system refuses.
         """
         self.case = case
         self._log = log
@@ -42,7 +43,7 @@ class Worker:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=(request_read, reply_write),
-                    env=environment_of(case, python),
+                    env={**environment_of(case, python), PADDING_VARIABLE: "-" * environment_bytes},
                     start_new_session=True,  # Ctrl-C is the parent's to handle
                 )
         except OSError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
-from mnbench.records import Artifact, Case
+from mnbench.records import Artifact, Case, Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class OpenRequest:
     cache: str
     """Folder the artefact's paths are relative to."""
     cpus: tuple[int, ...]
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,11 @@ class Sweeps(Conductor):
         made = self._samples.get((case.id, launch))
         return made is not None and any(not measured.disturbances for measured in made.rounds)
 
-    def _cpus_of(self, case: Case) -> tuple[int, ...]:
+    def _process_of(self, case: Case) -> str:
+        """Return the group: its cases share a process, and so its environment."""
+        return "-".join(filter(None, (case.backend, f"t{case.threads}", case.environment)))
+
+    def _cpus_of(self, case: Case, launch: int) -> tuple[int, ...]:
         """Return as many of the plan's CPUs, from the last on, as the case has threads: a sweep may vary the threads."""
         return self._plan.cpus[-case.threads :]
 
@@ -74,8 +78,7 @@ class Sweeps(Conductor):
                 workers.pop(group).close()
             if group not in workers:
                 try:
-                    name = "-".join(filter(None, ("sweep", case.backend, f"t{case.threads}", case.environment, str(launch))))
-                    workers[group] = self._worker(case, f"{name}.log")
+                    workers[group] = self._worker(case, launch, f"sweep-{self._process_of(case)}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", time.perf_counter_ns())
                     return None

@@ -104,7 +104,7 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
     case = request.case
     pin(request.cpus)
     backend = backends.require(case.backend, case.precision)
-    feed = Feed.load(Path(request.cache) / request.artifact.feed_path) if request.artifact else None
+    feed = Feed.load(Path(request.cache) / request.artifact.feed_path, request.layout) if request.artifact else None
     before_import_ns = time.perf_counter_ns()
     backend.load_runtime()
     imported_bytes = resident_bytes("VmRSS")

@@ -88,6 +88,7 @@ def _state_facts(host: Environment) -> list[tuple[str, str]]:
         ("memory", f"{_mib(host.memory_available_bytes)} of {_mib(host.memory_bytes)} available"),
         ("swap", f"{swap}, swappiness {_number(host.swappiness)}" if host.swap_total_bytes else "none"),
         ("huge pages", host.transparent_hugepages or UNKNOWN),
+        ("addresses", _addresses(host)),
     ]
 
 
@@ -118,6 +119,15 @@ def _cpus(cpus: Sequence[int]) -> str:
         else:
             spans.append([cpu, cpu])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+
+
+def _addresses(host: Environment) -> str:
+    """Say whether each process gets other addresses; of two facts one that is unknown leaves it unknown."""
+    if host.randomize_va_space == 0 or host.addresses_fixed:
+        return "the same in every process"
+    if host.randomize_va_space is None or host.addresses_fixed is None:
+        return UNKNOWN
+    return "drawn for each process" if host.randomize_va_space > 1 else "drawn for each process, but not the heap's"
 
 
 def _mib(size_bytes: int | None) -> str:

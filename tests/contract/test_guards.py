@@ -86,7 +86,7 @@ def test_rounds_beside_a_spinning_neighbour_are_marked_and_nothing_is_concluded(
     writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
     neighbour = subprocess.Popen([sys.executable, "-c", spin])
     try:
-        conduct(plan, {CASE.id: artifact, NULL.id: None}, cache, writer.logs, writer)
+        conduct(plan, {CASE.id: (artifact,), NULL.id: ()}, cache, writer.logs, writer)
     finally:
         neighbour.kill()
         neighbour.wait()
@@ -101,7 +101,7 @@ def test_memory_cold_first_and_load_are_measured_when_asked_for(tmp_path, cache)
     plan = a_plan(CASE, cpus=environment.choose_cpus(1), launches=1, rounds_per_launch=1, round_target_ms=20.0,
                   regimes=("steady", "cold", "memory"), evict_bytes=1 << 20, cold_samples=3)  # fmt: skip
     writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
-    conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer)
+    conduct(plan, {CASE.id: (artifact,)}, cache, writer.logs, writer)
     run = store.load(tmp_path)
     (launch,) = run.samples
     cold = [r for r in launch.rounds if r.regime == "cold"]
@@ -116,11 +116,11 @@ def test_memory_alone_is_read_in_several_processes_and_not_again_after_an_interr
     artifact = ensure_all([wanted], cache)[wanted]
     plan = a_plan(CASE, cpus=environment.choose_cpus(1), launches=0, regimes=("memory",), memory_launches=3)
     writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
-    conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer)
+    conduct(plan, {CASE.id: (artifact,)}, cache, writer.logs, writer)
     run = store.load(tmp_path)
     assert [memory.launch for memory in run.memory] == [0, 1, 2]
     assert not run.unmeasured()
-    conduct(plan, {CASE.id: artifact}, cache, writer.logs, writer, already=already(run))
+    conduct(plan, {CASE.id: (artifact,)}, cache, writer.logs, writer, already=already(run))
     assert len(store.load(tmp_path).memory) == 3
 
 

@@ -38,7 +38,7 @@ def measure(tmp_path, *backends, **changes):
                 "timeout_s": 20.0, "settle": SettleRule(min_ms=1.0)}  # fmt: skip
     plan = a_plan(*cases, **{**settings, **changes})
     writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
-    conduct(plan, {case.id: None for case in cases}, tmp_path, writer.logs, writer)
+    conduct(plan, {case.id: () for case in cases}, tmp_path, writer.logs, writer)
     writer.finish(finished=True)
     return store.load(tmp_path)
 
@@ -145,7 +145,7 @@ def test_a_run_begun_without_the_stream_goes_on_without_it(tmp_path):
     run = replace(begun, finished=False, samples=without, plan=replace(begun.plan, launches=3))
     (tmp_path / "on").mkdir()
     writer = store.RunWriter(tmp_path / "on", run)
-    conduct(run.plan, {NULL.id: None}, tmp_path, writer.logs, writer, already=compare.already(run))
+    conduct(run.plan, {NULL.id: ()}, tmp_path, writer.logs, writer, already=compare.already(run))
     writer.finish(finished=False)
     (gone_on,) = (samples for samples in store.load(tmp_path / "on").samples if samples.launch == 2)
     assert gone_on.rounds

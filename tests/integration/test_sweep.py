@@ -37,7 +37,7 @@ def plan_of(*cases, **changes):
 def sweep(directory, plan, already=None, *, finished=True):
     run = already or a_run(plan, finished=False)
     writer = store.RunWriter(directory, run)
-    conduct(plan, {case.id: None for case in plan.cases}, directory, writer.logs, writer, already=compare.already(run))
+    conduct(plan, {case.id: () for case in plan.cases}, directory, writer.logs, writer, already=compare.already(run))
     writer.finish(finished=finished)
     return store.load(directory)
 

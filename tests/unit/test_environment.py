@@ -98,6 +98,19 @@ def test_the_cpuset_is_found_in_both_versions_of_cgroups(host, cgroup, path):
     assert environment.capture(root=host.root).cpuset == (0, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("setting", "personality", "known"),
+    [("2", "00000000", (2, False)), ("0", "00040000", (0, True)), ("1", "00440000", (1, True)), ("2", None, (2, None)),
+     (None, "00000000", (None, False)), (None, None, (None, None))],
+)  # fmt: skip
+def test_whether_addresses_are_drawn_is_read_for_the_kernel_and_for_this_process(host, setting, personality, known):
+    for path, text in (("proc/sys/kernel/randomize_va_space", setting), ("proc/self/personality", personality)):
+        if text is not None:
+            host.write(path, f"{text}\n")
+    seen = environment.capture(root=host.root)
+    assert (seen.randomize_va_space, seen.addresses_fixed) == known
+
+
 def test_steal_and_foreign_load_are_those_of_the_pause(host):
     host.write("proc/stat", "cpu 100 0 100 700 0 0 0 100 50 0\ncpu0 1\ncpu1 1\nctxt 5\n")
     later = "cpu 120 0 110 760 0 0 0 110 99 0\ncpu0 1\ncpu1 1\nctxt 5\n"

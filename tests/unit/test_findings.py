@@ -20,6 +20,7 @@ def test_a_healthy_host_has_no_findings():
     healthy = {
         "governor": "performance", "turbo": False, "cores": ((0,), (1,)), "clock_source": "tsc",
         "transparent_hugepages": "madvise", "memory_available_bytes": 1 << 33, "swap_total_bytes": 1 << 30,
+        "randomize_va_space": 2, "addresses_fixed": False,
         "swap_used_bytes": 0, "load_average_1min": 0.1, "cpu_pressure_pct": 0.1, "steal_now_pct": 0.0, "busy_cpus_now": 0.02,
     }  # fmt: skip
     assert found(**healthy) == {}
@@ -50,6 +51,9 @@ def test_a_healthy_host_has_no_findings():
         ({"swap_total_bytes": 2 << 30, "swap_used_bytes": 1 << 20}, "swap", Severity.NOTE),
         ({"clock_source": "hpet"}, "clock-source", Severity.WARNING),
         ({"transparent_hugepages": "always"}, "huge-pages", Severity.NOTE),
+        ({"randomize_va_space": 0, "addresses_fixed": False}, "fixed-addresses", Severity.WARNING),
+        ({"randomize_va_space": 2, "addresses_fixed": True}, "fixed-addresses", Severity.WARNING),
+        ({"randomize_va_space": 0}, "fixed-addresses", Severity.WARNING),
     ],
 )
 def test_a_fact_that_spoils_figures_is_found(facts, code, severity):
@@ -81,6 +85,22 @@ def test_a_variable_that_steers_a_runtime_is_found_with_its_effect(monkeypatch, 
     about = [finding for finding in warned if finding.code == "environment-variable"]
     assert [finding.subject for finding in about] == [name]
     assert effect in about[0].observed
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({}, view.UNKNOWN),
+        ({"randomize_va_space": 2}, view.UNKNOWN),  # this process may have switched it off
+        ({"addresses_fixed": False}, view.UNKNOWN),
+        ({"randomize_va_space": 2, "addresses_fixed": False}, "drawn for each process"),
+        ({"randomize_va_space": 1, "addresses_fixed": False}, "drawn for each process, but not the heap's"),
+        ({"randomize_va_space": 2, "addresses_fixed": True}, "the same in every process"),
+        ({"randomize_va_space": 0}, "the same in every process"),
+    ],
+)
+def test_doctor_shows_whether_addresses_are_drawn_and_calls_unknown_unknown(facts, text):
+    assert dict(view.facts(an_environment(**facts)))["addresses"] == text
 
 
 def test_warnings_stand_before_notes_and_only_they_are_kept_with_a_run():
