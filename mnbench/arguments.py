@@ -87,6 +87,12 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
     what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
     what.add_argument(
+        "--env",
+        action="append",
+        metavar="LABEL=PATH",
+        help="take turns in two environments, the baseline first: virtual environments, artefact folders or . (this one)",
+    )
+    what.add_argument(
         "--regimes",
         nargs="+",
         default=["steady", "cold"],
@@ -128,6 +134,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--timeout", type=float, default=120.0, metavar="S", help="a worker silent for so long is killed")
     how.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own plan")
     _add_cache(how)
+    parser.add_argument_group("gate").add_argument(
+        "--fail-if-slower", type=float, metavar="PCT", help="with --env: exit 1 if surely slower, and estimated above it"
+    )
     _add_output(parser)
 
 

@@ -69,6 +69,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
+    _check_gate(options)
     directory = None
     with listener(quiet=options.quiet) as progress:
         try:
@@ -82,10 +83,43 @@ def _compare(options: argparse.Namespace) -> int:
             _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
             return INTERRUPTED + interrupted.signal
     run = _publish(directory, options)
+    if options.fail_if_slower is not None:
+        return _pass_gate(run, options.fail_if_slower)
     unmeasured = [case.id for case in run.unmeasured() if case not in {failure.case for failure in run.failures}]
     if unmeasured:
         _complain(f"the budget ended before {', '.join(unmeasured)} had a turn; raise --budget.", FAILED)
     return FAILED if run.failures or unmeasured else DONE
+
+
+def _check_gate(options: argparse.Namespace) -> None:
+    """Raise UsageError, before anything is measured, for a gate that could not judge what is to be measured."""
+    from mnbench import requests, store
+
+    if options.fail_if_slower is None:
+        return
+    requests.check_limit(options.fail_if_slower)
+    if options.resume is not None:
+        compares = bool(store.load(store.resolve(options.resume, options.out)).plan.environments)
+    else:
+        compares = bool(options.env)
+    if not compares:
+        raise UsageError(
+            "--fail-if-slower needs two environments: give --env OLD=PATH --env NEW=PATH. "
+            "To compare two stored runs: mnbench diff OLD NEW --fail-if-slower PCT"
+        )
+
+
+def _pass_gate(run: Run, limit_pct: float) -> int:
+    """Tell what is slower and what could not be compared; return the exit code."""
+    from mnbench import stats
+    from mnbench.report.environments import gate_sentences
+    from mnbench.stats import gate
+
+    found = gate.judge(run, stats.analyse(run), limit_pct)
+    code = USAGE if found.not_compared else FAILED if found.regressions else DONE
+    for sentence in gate_sentences(found):
+        _complain(sentence, code)
+    return code
 
 
 def _selftest(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, store
+from mnbench import backends, catalog, ceilings, environment, store, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
@@ -66,6 +66,8 @@ class Request:
     over_s: float = 0.0
     quiet_only: bool = False
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    environments: tuple[tuple[str, str], ...] = ()
+    """(label, path) of each environment to compare, the baseline first; empty to measure this one alone."""
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -111,21 +113,28 @@ def plan(request: Request) -> Plan:
     models = models_of(request)
     for name in request.backends:
         for precision in request.precisions:
-            backends.require(name, precision)
+            if request.environments:
+                backends.check_precision(name, precision)  # its runtime is needed there, not here
+            else:
+                backends.require(name, precision)
     for name in request.regimes:
         if name not in REGIMES:
             raise UnknownNameError("regime", name, REGIMES)
     _check_numbers(request)
     cases = tuple(
-        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads)
+        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads, environment=label)
         for model in models
         for backend in dict.fromkeys(request.backends)
         for precision in dict.fromkeys(request.precisions)
         if backend != "null"
+        for label in ([label for label, _ in request.environments] or [""])
     )
+    if request.environments and not cases:
+        raise UsageError("--env compares runtimes; name a backend other than null.")
     null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
     cpus = environment.choose_cpus(request.threads, request.cpus)
     return Plan(
+        environments=tool_environments.open_all(request.environments, tool_environments.backends_of(cases)),
         cases=(*cases, null),
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
@@ -159,7 +168,8 @@ def most_launches(request: Request) -> int:
 
 def run(request: Request, listener: Listener) -> Path:
     """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
-    return execute(plan(request), request, listener)
+    the_plan = plan(request)
+    return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 
 @terminated_as_interrupt()
@@ -188,7 +198,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
         environment=host,
         plan=the_plan,
         models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
-        artifacts=tuple({files[0].path: files[0] for files in artifacts.values() if files}.values()),
+        artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
         replicas=replicas_of(artifacts),
         caveats=(
             *caveats,
@@ -220,20 +230,22 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     if changed:
         names = ", ".join(f"{name} differs" for name, _, _ in changed)
         raise UsageError(f"{directory} was measured elsewhere ({names}); figures of two hosts are never mixed.")
+    tool_environments.check_unchanged(old.plan)
     artifacts = export(old.plan, cache, listener)
     for cpus in (old.plan.cpus, *old.plan.cpu_sets):
         environment.choose_cpus(len(cpus), cpus)
-    known = {file.path: file.sha256 for file in old.artifacts} | {file.path: file.sha256 for file in old.replicas}
-    if any(known.get(file.path) != file.sha256 for files in artifacts.values() for file in files):
+    known = {*map(_identity, old.artifacts), *map(_identity, old.replicas)}
+    if any(_identity(file) not in known for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
     return directory
 
 
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
-    """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks.
+    """Return the files of each case by its id, that of node order 0 first; the same ones serve all environments.
 
-    A case that runs no file has none. Raises ExportError, UsageError.
+    An environment with a folder of its own has its artefacts there, in one file each. A case that runs no file has none.
+    Raises ExportError, UsageError.
     """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
@@ -241,13 +253,22 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
         for case in the_plan.cases
         if formats[case.backend] is not Format.NONE
     }
-    files = {
-        (spec, kind): [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
-        for spec, kind in wanted.values()
+    given = {
+        case: tool_environments.artifact_of(the_plan.tool_environment(case), *pair)
+        for case, pair in wanted.items()
+        if the_plan.tool_environment(case).artifacts
     }
-    listener.exporting(sorted({spec.model for spec, _ in wanted.values()}))
-    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
-    return {case.id: tuple(made[pair] for pair in files[wanted[case]]) if case in wanted else () for case in the_plan.cases}
+    files = {
+        case: [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
+        for case, (spec, kind) in wanted.items()
+        if case not in given
+    }
+    to_make = dict.fromkeys(pair for pairs in files.values() for pair in pairs)
+    listener.exporting(sorted({spec.model for spec, _ in to_make}))
+    made = ensure_all(to_make, cache, listener.exported)
+    found = {case: tuple(made[pair] for pair in pairs) for case, pairs in files.items()}
+    found |= {case: (artifact,) for case, artifact in given.items()}
+    return {case.id: found.get(case, ()) for case in the_plan.cases}
 
 
 def files_of(kind: Format, the_plan: Plan) -> int:
@@ -307,6 +328,11 @@ def already(the_run: Run) -> Already:
         failures=the_run.failures,
         memory=the_run.memory,
     )
+
+
+def _identity(artifact: Artifact | Replica) -> tuple[object, ...]:
+    """Return what tells an artefact from others: two folders may have different files by one name."""
+    return artifact.path, tuple(sorted(artifact.sha256.items()))
 
 
 def _has_probes(the_plan: Plan) -> bool:

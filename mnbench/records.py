@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mnbench.errors import UsageError
@@ -201,11 +201,13 @@ class Case:
     threads: int = 1
     variant: str = ""
     """Tells apart cases that are otherwise one: the copies and planted slow-downs of `mnbench selftest`."""
+    environment: str = ""
+    """Label of the `ToolEnvironment` whose runtime or artefacts are measured; empty where the plan has none."""
 
     @property
     def id(self) -> str:
         name = f"{self.model}-{self.backend}-{self.precision}-b{self.batch}-t{self.threads}"
-        return f"{name}-{self.variant}" if self.variant else name
+        return "-".join(part for part in (name, self.variant, self.environment) if part)
 
     @property
     def planted_pct(self) -> float:
@@ -215,6 +217,20 @@ class Case:
         if pct > 100:
             raise UsageError(f"a planted slow-down of {pct:g} % is more than the 100 % that can be asked for.")
         return pct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolEnvironment:
+    """Where the workers of some cases find their runtime or their artefacts: `mnbench compare --env LABEL=PATH`."""
+
+    label: str
+    """File-safe, and part of the id of each of its cases."""
+    python: str = ""
+    """Interpreter of its workers; empty for the one that runs mnbench."""
+    artifacts: str = ""
+    """Folder of exported artefacts; empty for the cache of the run."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version of `python` and of each distribution that a worker needs, as that interpreter states them."""
 
 
 REGIMES = ("steady", "cold", "first", "load", "memory")
@@ -281,6 +297,14 @@ class Plan:
     """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     """Of `PERCENTILES`, those to show. Runs stored before they could be chosen show the default."""
+    environments: tuple[ToolEnvironment, ...] = ()
+    """Environments to compare, the baseline first; empty where this one alone is measured. Each case is then compared with
+    the same case in the first one, and with no other."""
+
+    def tool_environment(self, case: Case) -> ToolEnvironment:
+        """Return where a case finds its runtime and artefacts; for a case without a label this environment."""
+        found = (known for known in self.environments if known.label == case.environment)
+        return next(found, ToolEnvironment(label=case.environment))
 
     def going_on(self, run: object) -> str:
         """Return how a user goes on after the end of an unfinished `run` (its directory or id) of this plan."""

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import math
 
+from mnbench import tool_environments
 from mnbench.compare import Request
 from mnbench.environment import parse_cpus
 from mnbench.errors import UsageError
 from mnbench.study_records import StudyOptions
 
-KEPT_BY_RESUME = ("resume", "cache", "out", "json", "quiet")
-"""What one may say beside --resume: where things are, and how results are told."""
+KEPT_BY_RESUME = ("resume", "cache", "out", "json", "quiet", "fail_if_slower")
+"""What one may say beside --resume: where things are, how results are told, and how they are judged."""
 
 
 def compare_request(options: argparse.Namespace) -> Request:
-    """Return what was asked of `mnbench compare`, names not yet checked. Raises UsageError for a list of CPUs that is none."""
+    """Return what was asked of `mnbench compare`, names not yet checked.
+
+    Raises UsageError for a list of CPUs that is none, and for environments that are none or go with no such option.
+    """
+    environments = tool_environments.parse(options.env or ())
+    if environments and options.baseline is not None:
+        raise UsageError(
+            f"--baseline and --env exclude each other: with --env each case is compared with {environments[0][0]}."
+        )
     return Request(
         models=tuple(options.models or ()),
         suite=options.suite,
@@ -34,6 +44,7 @@ def compare_request(options: argparse.Namespace) -> Request:
         over_s=options.over,
         quiet_only=options.quiet_only,
         percentiles=tuple(options.percentiles),
+        environments=environments,
         out=options.out,
         cache=options.cache,
     )
@@ -54,6 +65,12 @@ def study_options(options: argparse.Namespace) -> StudyOptions:
         seed=options.seed,
         cache=options.cache,
     )
+
+
+def check_limit(fail_if_slower_pct: float) -> None:
+    """Raise UsageError for a limit of a gate that is no percentage of 0 or more."""
+    if not (math.isfinite(fail_if_slower_pct) and fail_if_slower_pct >= 0):
+        raise UsageError(f"--fail-if-slower must be a percentage of 0 or more, not {fail_if_slower_pct:g}.")
 
 
 def refuse_changes(options: argparse.Namespace, defaults: argparse.Namespace) -> None:

@@ -149,9 +149,16 @@ def require(name: str, precision: str) -> Backend:
     backend = get(name)
     if sentence := backend.missing():
         raise MissingPackageError(sentence)
-    if precision not in backend.precisions:
-        raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {', '.join(backend.precisions)}.")
+    check_precision(name, precision)
     return backend
+
+
+def check_precision(name: str, precision: str) -> None:
+    """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend."""
+    backend = get(name)
+    if precision not in backend.precisions:
+        known = ", ".join(backend.precisions)
+        raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {known}.")
 
 
 def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:

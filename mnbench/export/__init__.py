@@ -8,5 +8,6 @@ One exporter per format, found in one literal table. A format's exporter may ask
 from __future__ import annotations
 
 from mnbench.export.batch import ensure_all
+from mnbench.export.folder import find, holds_artifacts
 
-__all__ = ["ensure_all"]
+__all__ = ["ensure_all", "find", "holds_artifacts"]

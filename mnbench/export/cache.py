@@ -109,7 +109,11 @@ def digest_of(spec: ExportSpec, kind: Format) -> str:
 
 def lookup(spec: ExportSpec, kind: Format, cache: Path) -> Artifact | None:
     """Return the artefact if it is in the cache and every one of its files is intact; else None."""
-    record = cache / digest_of(spec, kind) / RECORD
+    return read_intact(cache / digest_of(spec, kind) / RECORD, cache)
+
+
+def read_intact(record: Path, cache: Path) -> Artifact | None:
+    """Return the artefact of a record if the record and every file it names below `cache` are intact; else None."""
     try:
         sealed = msgspec.json.decode(record.read_bytes(), type=Sealed)
         intact = sealed.sha256 == _seal(sealed.artifact).sha256 and all(

@@ -147,8 +147,7 @@ class Conductor:
             for case in cases:
                 began_ns = time.perf_counter_ns()
                 try:
-                    padding = self._layout_of(case, launch).environment_bytes
-                    workers[case.id] = Worker(case, self._log_folder / f"{case.id}-{launch}.log", padding)
+                    workers[case.id] = self._worker(case, launch, f"{case.id}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", began_ns)
             if {"first", "load"} & set(self._plan.regimes):  # which a dozen interpreters starting would disturb
@@ -159,6 +158,11 @@ class Conductor:
         finally:
             for worker in workers.values():
                 worker.close()
+
+    def _worker(self, case: Case, launch: int, log: str) -> Worker:
+        """Start a worker in the environment of its case. Raises WorkerError."""
+        padding = self._layout_of(case, launch).environment_bytes
+        return Worker(case, self._log_folder / log, self._plan.tool_environment(case).python, padding)
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
         layout = self._layout_of(case, launch)
@@ -191,7 +195,8 @@ class Conductor:
         self._tell(what)
         files, cpus = self._artifacts[case.id], self._cpus_of(case, launch)
         artifact = files[layout.node_order] if files else None
-        request = OpenRequest(case=case, artifact=artifact, cache=str(self._cache), cpus=cpus, layout=layout)
+        cache = self._plan.tool_environment(case).artifacts or str(self._cache)
+        request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus, layout=layout)
         began_ns = time.perf_counter_ns()
         try:
             return worker.open(request, self._plan.timeout_s)

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 
 from mnbench import backends
 from mnbench.errors import WorkerError
-from mnbench.measure import messages
+from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.records import Case
 
@@ -25,17 +24,18 @@ PADDING_VARIABLE = "MNBENCH_PADDING"
 class Worker:
     """A resource: one child process. While it waits it is stopped (SIGSTOP), so it cannot use any CPU."""
 
-    def __init__(self, case: Case, log: Path, environment_bytes: int = 0) -> None:
-        """Start the interpreter; it imports no runtime until `open`. Raises WorkerError when the system refuses.
+    def __init__(self, case: Case, log: Path, python: str = "", environment_bytes: int = 0) -> None:
+        """Start the interpreter `python` (empty: this one); it imports no runtime until `open`.
 
-        `environment_bytes` of padding stand in its environment, which move its stack.
+        `environment_bytes` of padding stand in its environment, which move its stack. Raises WorkerError when the system
+        refuses.
         """
         self.case = case
         self._log = log
         self._started = False
         request_read, self._requests = os.pipe()
         self._replies, reply_write = os.pipe()
-        command = [sys.executable, "-P", "-m", "mnbench.measure.worker", str(request_read), str(reply_write)]
+        command = harness.command("mnbench.measure.worker", request_read, reply_write, python=python)
         try:
             with log.open("wb") as output:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -44,7 +44,7 @@ class Worker:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=(request_read, reply_write),
-                    env={**environment_of(case), PADDING_VARIABLE: "-" * environment_bytes},
+                    env={**environment_of(case, python), PADDING_VARIABLE: "-" * environment_bytes},
                     start_new_session=True,  # Ctrl-C is the parent's to handle
                 )
         except OSError as error:
@@ -146,11 +146,11 @@ class Worker:
         return f"the worker ended with exit code {code}."
 
 
-def environment_of(case: Case) -> dict[str, str]:
+def environment_of(case: Case, python: str = "") -> dict[str, str]:
     """Return the environment of a worker: the user's own, with the thread count set before any runtime is imported."""
     settings = backends.get(case.backend).environment
     return {
-        **os.environ,
+        **harness.inherited(python),
         "OPENBLAS_NUM_THREADS": "1",  # numpy's, which only loads and compares arrays here
         **{name: value.format(threads=case.threads) for name, value in settings.items()},
     }

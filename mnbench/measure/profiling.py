@@ -1,7 +1,8 @@
 """Profile a case: one fresh child process that opens its artefact with the runtime's profiling on, warms up and runs.
 
-Run as `python -m mnbench.measure.profiling` with the number of an inherited pipe; standard input is a ProfileRequest, the pipe
-gets one ProfileReply. The child is pinned and checked as a worker is; its rounds are watched as a worker's are.
+`harness.command("mnbench.measure.profiling", OUT)` runs it, with the number of an inherited pipe. Standard input is a
+ProfileRequest, the pipe gets one ProfileReply. The child is pinned and checked as a worker is; its rounds are watched as a
+worker's are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 from mnbench.backends import profilers
 from mnbench.backends.profilers import Node, ProfiledSession
 from mnbench.errors import MnbenchError, WorkerError
+from mnbench.measure import harness
 from mnbench.measure.counters import CounterReader
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import environment_of
@@ -81,7 +83,7 @@ def _child(request: OpenRequest) -> Iterator[tuple[subprocess.Popen[bytes], int,
         with tempfile.NamedTemporaryFile() as chatter:
             try:
                 process = subprocess.Popen(  # noqa: S603 - our own module
-                    [sys.executable, "-P", "-m", "mnbench.measure.profiling", str(answer_to)],
+                    harness.command("mnbench.measure.profiling", answer_to),
                     stdin=subprocess.PIPE,
                     stdout=chatter,
                     stderr=subprocess.STDOUT,
@@ -172,7 +174,3 @@ def _disturbances(rounds: Sequence[RoundReply], request: OpenRequest) -> tuple[s
     for kept in rounds:
         usual.remember(kept.workload_before_ns, kept.workload_after_ns)
     return tuple(dict.fromkeys(name for kept in rounds for name in disturbances(kept, threads, other_cpus, usual)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

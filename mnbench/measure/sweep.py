@@ -20,8 +20,8 @@ from mnbench.measure.conductor import Conductor
 from mnbench.measure.launcher import Worker
 from mnbench.records import Case, Plan
 
-Group = tuple[str, int]
-"""Backend and threads: what decides a worker's environment, which is set before its runtime is imported."""
+Group = tuple[str, int, str]
+"""Backend, threads and environment: what decides a worker's environment, which is set before its runtime is imported."""
 WorkerOf = Callable[[Case], "Worker | None"]
 GOLDEN = 0.6180339887
 """Launch n begins at this share of the plan times n: the starts of any number of launches are spread evenly."""
@@ -61,7 +61,7 @@ class Sweeps(Conductor):
 
     def _process_of(self, case: Case) -> str:
         """Return the group: its cases share a process, and so its environment."""
-        return f"{case.backend}-t{case.threads}"
+        return "-".join(filter(None, (case.backend, f"t{case.threads}", case.environment)))
 
     def _cpus_of(self, case: Case, launch: int) -> tuple[int, ...]:
         """Return as many of the plan's CPUs, from the last on, as the case has threads: a sweep may vary the threads."""
@@ -73,13 +73,12 @@ class Sweeps(Conductor):
         workers: dict[Group, Worker] = {}
 
         def worker_of(case: Case) -> Worker | None:
-            group = (case.backend, case.threads)
+            group = (case.backend, case.threads, case.environment)
             if group in workers and not workers[group].alive():
                 workers.pop(group).close()
             if group not in workers:
                 try:
-                    log = self._log_folder / f"sweep-{self._process_of(case)}-{launch}.log"
-                    workers[group] = Worker(case, log, self._layout_of(case, launch).environment_bytes)
+                    workers[group] = self._worker(case, launch, f"sweep-{self._process_of(case)}-{launch}.log")
                 except WorkerError as error:
                     self._fail(case, launch, str(error), "", time.perf_counter_ns())
                     return None

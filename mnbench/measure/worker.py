@@ -1,7 +1,8 @@
 """The child process of a launch: pins itself, opens one session, checks it, and times rounds when asked.
 
-Run as `python -m mnbench.measure.worker IN OUT` with the numbers of two inherited pipes. Standard output and error are the
-launch's log. The runtime is imported only after the process is pinned and its environment is set by the parent.
+`harness.command("mnbench.measure.worker", IN, OUT)` runs it, with the numbers of two inherited pipes. Standard output and
+error are the launch's log. The runtime is imported only after the process is pinned and its environment is set by the parent.
+It may run in an environment that has numpy and msgspec beside the runtime, and nothing else.
 """
 
 from __future__ import annotations
@@ -246,7 +247,3 @@ def compare_outputs(
 def _say(replies: BinaryIO, message: messages.Message) -> None:
     replies.write(messages.encode(message))
     replies.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnbench.records import Analysis, Run, Verdict
+from mnbench.report import environments
 from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed
 from mnbench.report.rows import NULL_BACKEND, ComparisonRow, SummaryRow, comparison_rows, summary_rows, too_noisy
@@ -16,8 +17,10 @@ def headline(run: Run, analysis: Analysis) -> str:
     A case is called the fastest only when the analysis compared it with the runner-up and found it faster, and no other case
     of the plan could be faster still: none was too noisy, none lacks a figure, and none that it was not found faster than has
     an interval that reaches into its own. Otherwise the shortest latencies are listed with their intervals, and the cases in
-    doubt are named.
+    doubt are named. Where environments are compared, the sentences are about what changed from the first one.
     """
+    if run.plan.environments:
+        return environments.headline(run, analysis)
     rows = [row for row in summary_rows(run, analysis) if row.backend != NULL_BACKEND]
     cases = networks(run)
     names = {case.id: f"{case.model} ({series(case, cases)})" for case in cases}

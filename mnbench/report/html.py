@@ -13,7 +13,7 @@ from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, canvas, paper_plot
 from mnbench.report.files import write_atomically
 from mnbench.report.headline import headline
-from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
+from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, ratio_legend, series
 from mnbench.report.numbers import bracketed, count, lopsided, plain, short
 from mnbench.report.published import sources
 from mnbench.report.rows import (
@@ -44,12 +44,15 @@ def page(run: Run, analysis: Analysis) -> str:
     names = {case.id: series(case, cases) for case in cases}
     rows = by_network(row for row in summary_rows(run, analysis) if row.case_id in names)
     percentiles = filled_percentiles(rows)
-    plots = [accuracy_plot.figure(run, analysis), paper_plot.figure(run, analysis)]
+    plots = [accuracy_plot.figure(run, analysis)]
+    if not run.plan.environments:  # a paper compares networks, not environments
+        plots.append(paper_plot.figure(run, analysis))
     return template.render(
         run=run,
         conditions=conditions(run),
         blocks=run.plan.blocks > 2,
         latency_legend=latency_legend(run),
+        ratio_legend=ratio_legend(run),
         headline=headline(run, analysis),
         rows=rows,
         names=names,
@@ -82,5 +85,9 @@ def inline_svg(svg: str, prefix: str) -> Markup:
 
 
 def _versions(run: Run) -> dict[str, str]:
-    """Return the version each backend's runtime stated, by backend."""
-    return {s.case.backend: s.effective["version"] for s in run.samples if "version" in s.effective}
+    """Return the version each backend's runtime stated, by backend and environment."""
+    return {
+        " in ".join(filter(None, (s.case.backend, s.case.environment))): s.effective["version"]
+        for s in run.samples
+        if "version" in s.effective
+    }

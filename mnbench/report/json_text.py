@@ -18,6 +18,7 @@ def to_json(run: Run, analysis: Analysis) -> str:
         "finished": run.finished,
         "measuring_s": run.measuring_s,
         "baseline": run.plan.baseline,
+        "environments": [asdict(known) for known in run.plan.environments],
         "summary": [asdict(row) for row in summary_rows(run, analysis)],
         "comparisons": [asdict(row) for row in comparison_rows(analysis)],
         "caveats": [asdict(caveat) for caveat in analysis.caveats],

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from mnbench.errors import MnbenchError, UnknownNameError
 from mnbench.records import Analysis, Run
+from mnbench.report.environments import versions_legend
 from mnbench.report.findings import figure_text, intervals_text, read_findings
 from mnbench.report.headline import headline
-from mnbench.report.naming import latency_legend, networks, series
+from mnbench.report.naming import latency_legend, networks, ratio_legend, series
 from mnbench.report.numbers import DASH, bracketed, count, plain
 from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
 
@@ -84,7 +85,7 @@ def results_table(shown: Shown) -> str:
     note = (
         f"{shown.run.environment.cpu_model}; run `{shown.run.id}`. "
         f"{latency_legend(shown.run)} "
-        f"Ratio: to `{shown.run.plan.baseline}` in the same backend. "
+        f"{_ratio_legend(shown.run)} "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )
     return table(head, "llrrrrrrrl", body) + "\n\n" + escaped(note)
@@ -138,6 +139,12 @@ BLOCKS: dict[str, Callable[[Shown], str]] = {
     "findings": findings_section,
     "headline": lambda shown: escaped(headline(shown.run, shown.analysis)),
 }
+
+
+def _ratio_legend(run: Run) -> str:
+    if run.plan.environments:
+        return f"{versions_legend(run)} {ratio_legend(run)}"
+    return ratio_legend(run).replace(run.plan.baseline, f"`{run.plan.baseline}`")
 
 
 def _pairs(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:

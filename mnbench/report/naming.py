@@ -69,6 +69,14 @@ def latency_legend(run: Run) -> str:
     )
 
 
+def ratio_legend(run: Run) -> str:
+    """Return the sentence that says what a ratio in a table is a ratio to."""
+    if not run.plan.environments:
+        return f"Ratio: to {run.plan.baseline} in the same backend."
+    first, *later = (known.label for known in run.plan.environments)
+    return f"Ratio: {' or '.join(later)} over {first}, the same case in both."
+
+
 def networks(run: Run) -> list[Case]:
     """Return the cases of the plan that time a network."""
     return [case for case in run.plan.cases if not is_null(case)]
@@ -83,8 +91,7 @@ def series(case: Case, cases: Sequence[Case]) -> str:
         parts.append(f"{case.threads} thread{'s' if case.threads != 1 else ''}")
     if len({other.batch for other in cases}) > 1:
         parts.append(f"batch {case.batch}")
-    if case.variant:
-        parts.append(case.variant)
+    parts += [part for part in (case.variant, case.environment) if part]
     return ", ".join(parts)
 
 

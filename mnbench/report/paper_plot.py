@@ -49,7 +49,12 @@ class Group:
 
 
 def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
-    """Write the plot as PNG and SVG. Raises StoreError when a file cannot be written."""
+    """Write the plot as PNG and SVG; nothing for ratios between environments.
+
+    Raises StoreError when a file cannot be written.
+    """
+    if run.plan.environments:
+        return []
     return canvas.save(figure(run, analysis), directory, NAME)
 
 

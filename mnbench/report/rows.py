@@ -32,6 +32,8 @@ class SummaryRow:
     precision: str
     threads: int
     batch: int
+    environment: str | None
+    """Label of the environment of `--env`; None where this one alone is measured."""
     resolution: int | None
     top1_pct: float | None
     top1_source: str | None
@@ -60,6 +62,7 @@ class SummaryRow:
     samples: int
     paper_latency_ms: float | None
     paper_ratio: float | None
+    """Beside a ratio between environments, which no paper has, empty."""
     ratio: float | None
     """Latency over that of the baseline. In the baseline's own row 1, by definition, with an empty interval."""
     ratio_ci_low: float | None
@@ -99,7 +102,10 @@ class ComparisonRow:
     case_id: str
     baseline_id: str
     kind: str
-    """`baseline`: another network in the same backend. `backend`: the same network in another backend."""
+    """`baseline`: another network in the same backend. `backend`: the same network in another backend.
+    `environment`: the same case in another environment."""
+    environment: str | None
+    """Label of the environment of the case; that of its baseline is the first one of the plan."""
     latency_ms: float | None
     baseline_latency_ms: float | None
     ratio: float | None
@@ -125,7 +131,8 @@ def summary_rows(run: Run, analysis: Analysis) -> list[SummaryRow]:
 def comparison_rows(analysis: Analysis) -> list[ComparisonRow]:
     """Return the comparisons with the baseline, then those between backends; latencies in milliseconds."""
     latencies = {result.case.id: finite(result.latency_ns) for result in analysis.results}
-    baseline = [(BASELINE, result.vs_baseline) for result in analysis.results if result.vs_baseline is not None]
+    found = [result.vs_baseline for result in analysis.results if result.vs_baseline is not None]
+    baseline = [("environment" if comparison.case.environment else BASELINE, comparison) for comparison in found]
     backends = [("backend", comparison) for comparison in analysis.between_backends]
     return [_comparison_row(kind, comparison, latencies) for kind, comparison in (*baseline, *backends)]
 
@@ -182,6 +189,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         precision=case.precision,
         threads=case.threads,
         batch=case.batch,
+        environment=case.environment or None,
         resolution=card.resolution if card else None,
         top1_pct=accuracy.top1_pct if accuracy else None,
         top1_source=accuracy.source.short if accuracy else None,
@@ -194,7 +202,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         launches=result.launches if result else 0,
         samples=result.samples if result else 0,
         paper_latency_ms=paper.latency_ms if paper else None,
-        paper_ratio=_rounded(paper_ratio(run, case.model)),
+        paper_ratio=None if case.environment else _rounded(paper_ratio(run, case.model)),
         ratio=ratio,
         ratio_ci_low=low,
         ratio_ci_high=high,
@@ -257,7 +265,7 @@ def _against_baseline(
 ) -> tuple[float | None, float | None, float | None, str | None]:
     if result is None or finite(result.latency_ns) is None:
         return None, None, None, None
-    if case.model == run.plan.baseline and not case.variant:
+    if _is_baseline(case, run):
         return 1.0, None, None, BASELINE
     if result.vs_baseline is None:
         return None, None, None, None
@@ -265,6 +273,12 @@ def _against_baseline(
     if ratio is None:
         return None, None, None, str(result.vs_baseline.verdict)
     return _rounded(ratio.value), _rounded(ratio.low), _rounded(ratio.high), str(result.vs_baseline.verdict)
+
+
+def _is_baseline(case: Case, run: Run) -> bool:
+    if run.plan.environments:
+        return case.environment == run.plan.environments[0].label
+    return case.model == run.plan.baseline and not case.variant
 
 
 def _caveat_codes(run: Run, analysis: Analysis, case: Case, result: CaseResult | None) -> list[str]:
@@ -290,6 +304,7 @@ def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Esti
         case_id=comparison.case.id,
         baseline_id=comparison.baseline.id,
         kind=kind,
+        environment=comparison.case.environment or None,
         latency_ms=_ms(case.value if case else None),
         baseline_latency_ms=_ms(baseline.value if baseline else None),
         ratio=_rounded(ratio.value if ratio else None),

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Analysis, Caveat, Run
-from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
+from mnbench.report.environments import versions_legend
+from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, ratio_legend, series
 from mnbench.report.numbers import DASH, bracketed, count, lopsided, plain, plus_minus
 from mnbench.report.rows import (
     BASELINE,
@@ -52,6 +53,8 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     names = {case.id: series(case, cases) for case in cases}
     rows = by_network(row for row in summary_rows(run, analysis) if row.case_id in names)
     console.print(Text(conditions(run), style="bold"))
+    if run.plan.environments:
+        console.print(Text(versions_legend(run), style="bold"))
     for table in _tables(rows, names, console):
         console.print(table)
     console.print(Text(_legend(run, analysis), style="dim"))
@@ -133,7 +136,7 @@ def _legend(run: Run, analysis: Analysis) -> str:
     floors = [result.latency_ns for result in analysis.results if is_null(result.case)]
     floor = "".join(f" The harness itself takes {value.value:.0f} ns an inference." for value in floors if value)
     return (
-        f"{latency_legend(run)} Ratio: to {run.plan.baseline} in the same backend. "
+        f"{latency_legend(run)} {ratio_legend(run)} "
         f"Verdicts: corrected for the number of comparisons; equivalent within ±{run.plan.equivalence_pct:g} %. "
         f"Top-1, paper ms and paper ratio are published, not measured here.{floor}"
     )

@@ -121,8 +121,12 @@ def latency(logs: LaunchLogs, common: LaunchLogs, level: float) -> Estimate | No
 
 
 def baseline_of(case: Case, plan: Plan) -> Case | None:
-    """Return the plan's case of the baseline model under otherwise the same conditions; None when it was not planned."""
-    wanted = replace(case, model=plan.baseline)
+    """Return the plan's case of the baseline model under otherwise the same conditions; None when it was not planned.
+
+    Where the plan has environments, it is the same case in the first of them.
+    """
+    first = plan.environments[0].label if plan.environments else ""
+    wanted = replace(case, environment=first) if first else replace(case, model=plan.baseline)
     return wanted if wanted in plan.cases else None
 
 
@@ -254,7 +258,12 @@ def _baseline_pairs(plan: Plan) -> list[tuple[Case, Case]]:
 
 
 def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
-    """Pair each case with the same network in the first backend named that runs it under the same conditions."""
+    """Pair each case with the same network in the first backend named that runs it under the same conditions.
+
+    There are none where environments are compared: fewer comparisons find smaller differences.
+    """
+    if plan.environments:
+        return []
     first: dict[Case, Case] = {}
     for case in plan.cases:
         first.setdefault(replace(case, backend=""), case)

@@ -1,6 +1,6 @@
 """Does the method keep its promises on this machine, over many whole runs? Run by hand, with the machine to itself:
 
-    python tests/benchmarks/trials.py planted    runs of two cases, one slower by `--pct` %: how often is it found in `--budget` s?
+    python tests/benchmarks/trials.py planted    one of two cases slower by `--pct` %: how often is it found in `--budget` s?
     python tests/benchmarks/trials.py pairs RUN ...   stored runs of one thing: how often does `diff` call a case slower?
     python tests/benchmarks/trials.py spread     whole default runs: do the ratios spread no more than their intervals promise?
 

@@ -20,6 +20,17 @@ MISTAKES = {
     "backend": (["compare", "--backends", "opnvino"], "unknown backend 'opnvino'; did you mean 'openvino'?"),
     "suite": (["compare", "--suite", "v2-tabel"], "unknown suite 'v2-tabel'; did you mean 'v2-table'?"),
     "list": (["list", "modles"], "unknown list 'modles'; did you mean 'models'?"),
+    "one environment": (["compare", "--env", "OLD=."], "--env OLD=. has nothing to be compared with; give two:"),
+    "no environment": (["compare", "--env", "OLD=no/such", "--env", "NEW=."], "environment OLD: no/such does not exist"),
+    "a gate without environments": (["compare", "--fail-if-slower", "5"], "two stored runs: mnbench diff OLD NEW --fail-if"),
+    "a gate at a negative limit": (
+        ["compare", "--env", "A=.", "--env", "B=.", "--fail-if-slower", "-1"],
+        "--fail-if-slower must be a percentage of 0 or more, not -1.",
+    ),
+    "a baseline beside environments": (
+        ["compare", "--env", "A=.", "--env", "B=.", "--baseline", SMALLEST],
+        "--baseline and --env exclude each other",
+    ),
     "run": (["report", "nonesuch", "--out", "nowhere"], "unknown run 'nonesuch'. Known: none."),
     "run's path": (["report", "no/such"], "there is no run directory no/such."),
     "resumed run": (["compare", "--resume", "nonesuch", "--out", "nowhere"], "unknown run 'nonesuch'"),

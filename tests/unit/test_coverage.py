@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mnbench.stats.paired import paired_ratio
 
 from mnbench.stats.analysis import compare_pairs
-from mnbench.stats.paired import paired_ratio
 from tests.conftest import a_case, a_plan
 from tests.simulator import MODELS, Noise, simulate
 

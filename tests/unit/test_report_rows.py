@@ -17,7 +17,7 @@ from mnbench.report.rows import comparison_rows, summary_rows
 from tests.builders import make_run, paper_table, with_caveat, with_failure, without_interval
 
 HEADER = (
-    "run_id,case_id,model,backend,precision,threads,batch,resolution,top1_pct,top1_source,params,madds,"
+    "run_id,case_id,model,backend,precision,threads,batch,environment,resolution,top1_pct,top1_source,params,madds,"
     "latency_median_ms,latency_ci_low_ms,latency_ci_high_ms,"
     "latency_p50_ms,latency_p50_low_ms,latency_p50_high_ms,latency_p90_ms,latency_p90_low_ms,latency_p90_high_ms,"
     "latency_p95_ms,latency_p95_low_ms,latency_p95_high_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,"
@@ -126,7 +126,7 @@ def test_comparison_csv_holds_both_kinds_of_comparison(tmp_path: Path) -> None:
     report.write_all(run, analysis, tmp_path, ["comparison"])
     header = (tmp_path / "comparison.csv").read_text().splitlines()[0]
     assert header == (
-        "case_id,baseline_id,kind,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,level,method,"
+        "case_id,baseline_id,kind,environment,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,level,method,"
         "p_adjusted,verdict"
     )
 

@@ -1,0 +1,72 @@
+"""What a run says of the environments that it compares: their versions, and the sentences of the gate."""
+
+from __future__ import annotations
+
+from mnbench.records import Analysis, Comparison, Run, Verdict
+from mnbench.report.naming import conditions, networks, series
+from mnbench.report.numbers import bracketed
+from mnbench.report.rows import finite
+from mnbench.stats.gate import Gate
+
+
+def versions_legend(run: Run) -> str:
+    """Return the versions that the runtimes stated, by environment: `OLD: ort 1.24.4; NEW: ort 1.32.0.`; empty without any."""
+    parts = []
+    for known in run.plan.environments:
+        stated = [s for s in run.samples if s.case.environment == known.label and "version" in s.effective]
+        found = dict.fromkeys(f"{s.case.backend} {s.effective['version']}" for s in stated)
+        where = f" (artefacts of {known.artifacts})" if known.artifacts else ""
+        parts.append(f"{known.label}: {', '.join(found) or 'not measured'}{where}")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def headline(run: Run, analysis: Analysis) -> str:
+    """Return a few sentences about what each later environment changed, worst first."""
+    cases = networks(run)
+    compared = [result.vs_baseline for result in analysis.results if result.vs_baseline is not None]
+    first = run.plan.environments[0].label
+    told = []
+    for verdict in (Verdict.SLOWER, Verdict.FASTER):
+        found = sorted((c for c in compared if c.verdict is verdict), key=lambda c: -abs(_pct(c)))
+        if found:
+            worst = found[0]
+            name = f"{worst.case.model} ({series(worst.case, cases)})"
+            told.append(f"{len(found)} of {len(compared)} cases {verdict} than in {first}, most of all {name}: {_shown(worst)}")
+    same = sum(1 for c in compared if c.verdict is Verdict.EQUIVALENT)
+    if same:
+        told.append(f"{same} of {len(compared)} equivalent")
+    without = len(compared) - sum(1 for c in compared if c.verdict in (Verdict.SLOWER, Verdict.FASTER, Verdict.EQUIVALENT))
+    if without or not compared:
+        told.append(f"{without} of {len(compared)} without a conclusion")
+    return f"On {conditions(run)}: {'; '.join(told)}. {versions_legend(run)}"
+
+
+def gate_sentences(gate: Gate) -> list[str]:
+    """Return what the gate found: what is slower, then what could not be compared."""
+    limit = gate.fail_if_slower_pct
+    names = "; ".join(f"{c.case.id} by {_slower_by(c, limit)}" for c in gate.regressions)
+    count = f"{len(gate.regressions)} of {gate.compared} cases: {names}" if names else "no case"
+    sentences = [f"Slower beyond doubt, and estimated above {limit:g} %: {count}."]
+    if gate.not_compared:
+        reasons = "; ".join(f"{case.id}: {reason}" for case, reason in gate.not_compared)
+        sentences.append(f"{len(gate.not_compared)} of {gate.compared} cases cannot be compared: {reasons}.")
+    return sentences
+
+
+def _slower_by(comparison: Comparison, limit_pct: float) -> str:
+    """Return the slow-down with its interval, and on which side of the limit that lies."""
+    ratio = comparison.ratio
+    if ratio is None:
+        return "an unknown amount"
+    value, low, high = (100 * (bound - 1) for bound in (ratio.value, ratio.low, ratio.high))
+    where = "the whole interval is above" if low > limit_pct else "the interval reaches below"
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}] ({where} {limit_pct:g} %)"
+
+
+def _pct(comparison: Comparison) -> float:
+    return 100 * (comparison.ratio.value - 1) if comparison.ratio else 0.0
+
+
+def _shown(comparison: Comparison) -> str:
+    ratio = finite(comparison.ratio)
+    return bracketed(ratio.value, ratio.low, ratio.high) if ratio else "no ratio"
