@@ -242,10 +242,10 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
 
 
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
-    """Return the files of each case by its id, that of node order 0 first; the same ones serve all environments.
+    """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks.
 
-    An environment with a folder of its own has its artefacts there, in one file each. A case that runs no file has none.
-    Raises ExportError, UsageError.
+    One set of files serves all environments; one with a folder of its own has its artefacts there, in one file each. A case that
+    runs no file has none. Raises ExportError, UsageError.
     """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
@@ -254,21 +254,19 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
         if formats[case.backend] is not Format.NONE
     }
     given = {
-        case: tool_environments.artifact_of(the_plan.tool_environment(case), *pair)
+        case: (tool_environments.artifact_of(the_plan.tool_environment(case), *pair),)
         for case, pair in wanted.items()
         if the_plan.tool_environment(case).artifacts
     }
     files = {
-        case: [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
+        (spec, kind): [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
         for case, (spec, kind) in wanted.items()
         if case not in given
     }
-    to_make = dict.fromkeys(pair for pairs in files.values() for pair in pairs)
-    listener.exporting(sorted({spec.model for spec, _ in to_make}))
-    made = ensure_all(to_make, cache, listener.exported)
-    found = {case: tuple(made[pair] for pair in pairs) for case, pairs in files.items()}
-    found |= {case: (artifact,) for case, artifact in given.items()}
-    return {case.id: found.get(case, ()) for case in the_plan.cases}
+    listener.exporting(sorted({spec.model for spec, _ in files}))
+    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
+    own = {case: tuple(made[one] for one in files[pair]) for case, pair in wanted.items() if case not in given}
+    return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}
 
 
 def files_of(kind: Format, the_plan: Plan) -> int:

@@ -160,9 +160,9 @@ class Conductor:
                 worker.close()
 
     def _worker(self, case: Case, launch: int, log: str) -> Worker:
-        """Start a worker in the environment of its case. Raises WorkerError."""
-        padding = self._layout_of(case, launch).environment_bytes
-        return Worker(case, self._log_folder / log, self._plan.tool_environment(case).python, padding)
+        """Start a worker in the environment of its case, with the layout of its launch. Raises WorkerError."""
+        python, padding = self._plan.tool_environment(case).python, self._layout_of(case, launch).environment_bytes
+        return Worker(case, self._log_folder / log, python, padding)
 
     def _open(self, worker: Worker, case: Case, launch: int) -> bool:
         layout = self._layout_of(case, launch)

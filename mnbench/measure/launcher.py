@@ -27,8 +27,7 @@ class Worker:
     def __init__(self, case: Case, log: Path, python: str = "", environment_bytes: int = 0) -> None:
         """Start the interpreter `python` (empty: this one); it imports no runtime until `open`.
 
-        `environment_bytes` of padding stand in its environment, which move its stack. Raises WorkerError when the system
-        refuses.
+        `environment_bytes` of padding in its environment move its stack. Raises WorkerError when the system refuses.
         """
         self.case = case
         self._log = log
