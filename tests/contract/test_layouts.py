@@ -91,7 +91,7 @@ def test_the_runtime_reads_and_writes_where_the_layout_says(cache, name, at, to)
 
 
 def test_the_padding_stands_in_the_workers_environment(tmp_path):
-    started = Worker(NULL, tmp_path / "log", 1234)
+    started = Worker(NULL, tmp_path / "log", environment_bytes=1234)
     try:
         started.wait_until_started(60.0)
         entries = Path(f"/proc/{started._process.pid}/environ").read_bytes().split(b"\0")
