@@ -21,9 +21,10 @@ from pathlib import Path
 from mnbench import compare, stats, store
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
-from mnbench.stats.analysis import compare_pairs, launch_logs, trusted_samples
-from mnbench.stats.drift import stream_logs
+from mnbench.stats.analysis import compare_pairs, trusted_samples
+from mnbench.stats.covariate import stream_logs
 from mnbench.stats.intervals import holm, t_quantile
+from mnbench.stats.rounds import launch_logs
 from mnbench.stats.selftest import wilson
 
 PLANTED_PCT = 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnbench.stats.analysis import compare_pairs
-from mnbench.stats.paired import paired_ratio
+from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from tests.conftest import a_case, a_plan
 from tests.simulator import MODELS, Noise, simulate
 
@@ -53,8 +53,8 @@ def test_stopping_when_an_interval_is_narrow_enough_keeps_what_it_says():
     hits = 0
     for logs in medians.mean(axis=2):
         differences = logs[:, 0] - logs[:, 1]
-        for n in range(5, 31):
-            estimate = paired_ratio(list(differences[:n]), 0.95)
+        for n in range(8, 31):
+            estimate = geometric_mean(list(differences[:n]), 0.95, PAIRED_METHOD)
             if estimate.half_width_pct <= 1.0:
                 break
         hits += estimate.low <= 1.0 <= estimate.high

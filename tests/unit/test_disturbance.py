@@ -12,7 +12,7 @@ USUAL_NS = 65_000
 
 def a_reply(**changes):
     fields = dict.fromkeys(RoundReply.__slots__, 0)
-    fields |= {"settle_ns": (), "latencies_ns": (1,), "settled": True, "wall_ns": 250 * MS, "busy_threads": 1}
+    fields |= {"settle_ns": (), "latencies_ns": (1,), "wall_ns": 250 * MS, "busy_threads": 1}
     fields |= {"workload_before_ns": USUAL_NS, "workload_after_ns": USUAL_NS}
     return RoundReply(**{**fields, "pressure_us": None, "throttled_ns": None, **changes})
 
@@ -32,7 +32,6 @@ def test_a_quiet_round_is_not_disturbed():
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"settled": False}, "not settled"),
         ({"run_queue_wait_ns": 6 * MS}, "waited for the CPU"),
         ({"steal_ns": 30 * MS}, "steal"),
         ({"throttled_ns": 1}, "throttled"),

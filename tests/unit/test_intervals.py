@@ -46,13 +46,6 @@ def test_holm_keeps_the_family_wise_error_at_its_level():
     assert 0.04 < wrong / 4000 < 0.06
 
 
-@pytest.mark.parametrize(("percent", "needed"), intervals.SAMPLES_FOR_PERCENTILE.items())
-def test_a_percentile_needs_its_number_of_samples(percent, needed):
-    samples = list(range(needed))
-    assert intervals.percentile(samples[:-1], percent) is None
-    assert intervals.percentile(samples, percent) == pytest.approx(np.percentile(samples, percent))
-
-
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(2)
     hits = 0
