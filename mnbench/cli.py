@@ -238,7 +238,8 @@ def _diff(options: argparse.Namespace) -> int:
         diff_table.render(found)
     if found.not_compared:
         return _complain(diff_table.not_compared(found), USAGE)
-    return FAILED if found.regressions else DONE
+    gated = options.fail_if_slower is not None and found.slower_backends
+    return FAILED if found.regressions or gated else DONE
 
 
 def _doctor(options: argparse.Namespace) -> int:

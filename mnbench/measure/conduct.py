@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mnbench.environment import available_memory_bytes
 from mnbench.measure.conductor import Already, Conductor, Progress, Sink
 from mnbench.measure.sweep import Sweeps
 from mnbench.records import Artifact, Case, Plan
+from mnbench.stats.analysis import pairs_of
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
@@ -66,6 +69,12 @@ class _Waves(Conductor):
             most = self._plan.launches * (block + 1) // self._plan.blocks
             while self._wave < most and (self._wave == first_wave or self._fits(until_s)) and (due := self._due()):
                 self._make_wave(due, self._round_ms(len(due), until_s))
+
+    @cached_property
+    def _pivots(self) -> frozenset[Case]:
+        """The cases that three ratios or more rest on: they get two turns in each pass, as their noise is in all of these."""
+        ratios = Counter(baseline for _, baseline in pairs_of(self._plan))
+        return frozenset(case for case, number in ratios.items() if number >= 3)
 
     def _due(self) -> list[Case]:
         """Return the cases of the next wave: the harness itself is timed in the first ones only."""
@@ -122,9 +131,10 @@ class _Waves(Conductor):
             steady = self._plan.rounds_per_launch
             passes = steady + ("cold" in self._plan.regimes and launch < self._plan.cold_launches)
             for index in range(passes):
-                random.Random(f"{self._plan.seed}/{launch}/{index}").shuffle(opened)  # noqa: S311
-                for case in opened:
+                turns = [*opened, *(case for case in opened if case in self._pivots and index < steady)]
+                random.Random(f"{self._plan.seed}/{launch}/{index}").shuffle(turns)  # noqa: S311
+                for case in turns:
                     if self._over() or (case.id, launch) in self._failed_launches:
                         continue
                     self._tell(f"{case.model} in {case.backend}")
-                    self._round(workers[case.id], case, launch, index, round_ms, cold=index == steady)
+                    self._round(workers[case.id], case, launch, round_ms, cold=index == steady)

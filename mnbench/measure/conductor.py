@@ -183,7 +183,7 @@ class Conductor:
             self._fail(case, launch, str(error), worker.log_tail(), began_ns)
             return None
 
-    def _round(self, worker: Worker, case: Case, launch: int, index: int, target_ms: float, *, cold: bool = False) -> None:
+    def _round(self, worker: Worker, case: Case, launch: int, target_ms: float, *, cold: bool = False) -> None:
         """Time one round. A sweep's only one of a launch is repeated once if it was disturbed; both are kept."""
         regime = "cold" if cold else "steady"
         request = RoundRequest(
@@ -197,6 +197,7 @@ class Conductor:
             most=self._plan.most_inferences,
             stream=not cold and not self._plan.sweep,  # a sweep's rounds are too short for it
         )
+        index = len(self._samples[case.id, launch].rounds)
         for _ in range(1 + (MOST_REPEATS if self._plan.sweep else 0)):
             began_ns = time.perf_counter_ns()
             try:

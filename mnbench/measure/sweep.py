@@ -51,7 +51,7 @@ class Sweeps(Conductor):
                 worker = worker_of(case)
                 if worker is not None and self._open(worker, case, launch):
                     self._tell(f"{case.model} in {case.backend}")
-                    self._round(worker, case, launch, 0, self._plan.round_target_ms)
+                    self._round(worker, case, launch, self._plan.round_target_ms)
         self._wave_s.append(self.elapsed_s() - began_s)
 
     def _is_made(self, case: Case, launch: int) -> bool:

@@ -17,7 +17,7 @@ from mnbench.report import markdown
 from mnbench.report.naming import series
 from mnbench.report.numbers import DASH, bracketed, plus_minus
 from mnbench.report.rows import finite
-from mnbench.stats.between_runs import CaseDiff, RunDiff
+from mnbench.stats.between_runs import CaseDiff, CommonShift, RunDiff
 
 HEAD = ("network", "backend", "old ms", "new ms", "new / old", "verdict")
 ALIGN = "llrrrl"
@@ -91,7 +91,10 @@ def conclusions(found: RunDiff) -> list[str]:
     if limit is not None:
         names = "; ".join(f"{entry.case.id} by {_slower_by(entry.ratio, limit)}" for entry in found.regressions)
         count = f"{len(found.regressions)} of {len(found.cases)} cases"
-        lines.append(f"Slower beyond doubt, and estimated above {limit:g} %: {f'{count}: {names}' if names else 'no case'}.")
+        lines.append(
+            f"Regressions (significantly slower, estimated above {limit:g} %): {f'{count}: {names}' if names else 'none'}."
+        )
+    lines += [_common(shift) for shift in found.common]
     open_cases = [entry for entry in found.cases if _is_open(entry, limit)]
     if open_cases:
         names = ", ".join(f"{entry.case.id} up to {_slower_pct(entry.ratio, high=True)}" for entry in open_cases)
@@ -102,10 +105,32 @@ def conclusions(found: RunDiff) -> list[str]:
         lines.append(f"Only in NEW, and not judged: {', '.join(case.id for case in found.only_in_new)}.")
     level = f"{found.level * 100:g} %"
     lines.append(
-        f"Intervals: {level}, Welch's t over launches. Verdicts: Holm's correction over the cases compared, for equivalence "
-        f"as well; equivalent within ±{found.equivalence_pct:g} %. Of drift between the runs they hold the memory's alone."
+        f"new / old: each case relative to the other cases of its waves, at one speed of the memory; {level} intervals. "
+        "A case is called slower or faster only if it is so relative to the reference workload as well. Verdicts: Holm's "
+        f"correction over the cases compared; equivalent within ±{found.equivalence_pct:g} %. As a gate, "
+        "`mnbench compare --env` is more sensitive."
     )
     return lines
+
+
+def _common(shift: CommonShift) -> str:
+    """Return what all cases of a backend did together, and what that may be put down to."""
+    memory = "" if shift.memory_pct is None else f", a pass through memory {shift.memory_pct:+.1f} %"
+    facts = (
+        f"All {shift.cases} cases of {shift.backend} together: {_change(shift.latency)}; "
+        f"the reference workload {shift.workload_pct:+.1f} %{memory}."
+    )
+    if shift.finding is Verdict.TOO_NOISY:
+        return f"{facts} The memory's speed changed too much to tell whether {shift.backend} or the machine did this."
+    if shift.finding is Verdict.INCONCLUSIVE:
+        return f"{facts} The machine may have done this."
+    how = f"{_change(shift.unexplained)} that the CPU's speed does not explain"
+    return f"{facts} {shift.backend} became {shift.finding} as a whole: {how}."
+
+
+def _change(ratio: Estimate) -> str:
+    value, low, high = (100 * (bound - 1) for bound in (ratio.value, ratio.low, ratio.high))
+    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
 
 
 def not_compared(found: RunDiff) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mnbench.records import Analysis, Run, Verdict
 from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed
-from mnbench.report.rows import NULL_BACKEND, SummaryRow, comparison_rows, summary_rows, too_noisy
+from mnbench.report.rows import NULL_BACKEND, ComparisonRow, SummaryRow, comparison_rows, summary_rows, too_noisy
 
 LISTED = 5
 
@@ -70,10 +70,19 @@ def _proof(analysis: Analysis, first: SummaryRow, second: SummaryRow) -> str | N
         if row.ratio is None or row.ratio_ci_low is None or row.ratio_ci_high is None:
             continue
         if (row.case_id, row.baseline_id, row.verdict) == (first.case_id, second.case_id, Verdict.FASTER):
-            return bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
+            return f"{bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)}{_next_run(row, inverse=False)}"
         if (row.case_id, row.baseline_id, row.verdict) == (second.case_id, first.case_id, Verdict.SLOWER):
-            return bracketed(1 / row.ratio, 1 / row.ratio_ci_high, 1 / row.ratio_ci_low)
+            return f"{bracketed(1 / row.ratio, 1 / row.ratio_ci_high, 1 / row.ratio_ci_low)}{_next_run(row, inverse=True)}"
     return None
+
+
+def _next_run(row: ComparisonRow, *, inverse: bool) -> str:
+    """Return where the ratio of the next run should lie, where the run says so: the interval beside it is this run's."""
+    low, high = row.ratio_next_run_low, row.ratio_next_run_high
+    if not low or not high:
+        return ""
+    low, high = (1 / high, 1 / low) if inverse else (low, high)
+    return f" (this run; the next one {low:.2f} to {high:.2f})"
 
 
 def _latency(row: SummaryRow) -> float:

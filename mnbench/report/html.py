@@ -39,6 +39,7 @@ def page(run: Run, analysis: Analysis) -> str:
     return template.render(
         run=run,
         conditions=conditions(run),
+        blocks=run.plan.blocks > 2,
         latency_legend=latency_legend(run),
         headline=headline(run, analysis),
         rows=by_network(row for row in rows if row.case_id in names),

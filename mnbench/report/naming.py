@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mnbench.records import Case, Run
 from mnbench.report.rows import is_null
+from mnbench.stats.condition import condition_of
 
 SPELLINGS = {"mobilenet": "MobileNet", "shufflenet": "ShuffleNet", "nasnet": "NASNet", "resnet": "ResNet"}
 LONGEST_LABEL = 26
@@ -45,13 +46,27 @@ def conditions(run: Run) -> str:
             _several(cases, lambda case: case.threads, "thread", plural="threads"),
             "batch " + _listed(cases, lambda case: case.batch),
             _listed(cases, lambda case: case.precision),
+            *_circumstances(run),
         )
     )
 
 
+def _circumstances(run: Run) -> Iterator[str]:
+    """Say beside which load and over which time a run was made, where that is part of what its figures mean."""
+    condition = condition_of(run)
+    if condition.rule != "quiet":
+        yield f"beside {condition.busy_cpus:.1f} busy CPUs"
+    if run.plan.blocks > 1 and run.plan.over_s:
+        yield f"{run.plan.blocks} blocks over {run.plan.over_s / 60:.0f} min"
+
+
 def latency_legend(run: Run) -> str:
     """Return the sentence that says what stands under "latency" in a table, in the words of `LATENCY_METHOD`."""
-    return f"Latency: geometric mean over launches of their rounds' medians, with its {run.plan.level * 100:g} % interval."
+    return (
+        f"Latency: geometric mean of the launches' medians, with its {run.plan.level * 100:g} % interval. A ratio compares "
+        "typical latencies (lower quartiles), which neighbours disturb less: it may differ from the quotient of two latencies "
+        "by a per cent or two."
+    )
 
 
 def networks(run: Run) -> list[Case]:

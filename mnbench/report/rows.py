@@ -91,6 +91,9 @@ class ComparisonRow:
     ratio: float | None
     ratio_ci_low: float | None
     ratio_ci_high: float | None
+    ratio_next_run_low: float | None
+    """Where the ratio of one further block should lie at another time; only of a run in three blocks or more."""
+    ratio_next_run_high: float | None
     level: float | None
     method: str | None
     p_adjusted: float | None
@@ -238,7 +241,7 @@ def _joined(values: Iterable[str]) -> str | None:
 
 
 def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Estimate | None]) -> ComparisonRow:
-    ratio = finite(comparison.ratio)
+    ratio, later = finite(comparison.ratio), finite(comparison.next_run)
     case, baseline = latencies.get(comparison.case.id), latencies.get(comparison.baseline.id)
     return ComparisonRow(
         case_id=comparison.case.id,
@@ -249,6 +252,8 @@ def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Esti
         ratio=_rounded(ratio.value if ratio else None),
         ratio_ci_low=_rounded(ratio.low if ratio else None),
         ratio_ci_high=_rounded(ratio.high if ratio else None),
+        ratio_next_run_low=_rounded(later.low if later else None),
+        ratio_next_run_high=_rounded(later.high if later else None),
         level=ratio.level if ratio else None,
         method=ratio.method if ratio else None,
         p_adjusted=comparison.p_adjusted,

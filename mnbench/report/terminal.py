@@ -19,7 +19,7 @@ from rich.text import Text
 from mnbench.records import Analysis, Caveat, Run
 from mnbench.report.naming import conditions, latency_legend, networks, series
 from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
-from mnbench.report.rows import BASELINE, SummaryRow, by_network, finite, is_null, summary_rows
+from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, finite, is_null, summary_rows
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
 LOG_LINES = 5
@@ -46,6 +46,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
         console.print(table)
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
+    _print_next_run(analysis, console)
     _print_regimes(rows, names, run, console)
     print_caveats(analysis.caveats, console)
     _print_failures(run, console)
@@ -140,6 +141,21 @@ def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> N
         table.add_row(Text(comparison.case.model), Text(pair), Text(shown), verdict)
     console.print()
     console.print(Text("Between backends", style="bold"))
+    console.print(table)
+
+
+def _print_next_run(analysis: Analysis, console: Console) -> None:
+    """Print the ratios of a run in blocks twice: of this run, and where those of the next one should lie."""
+    rows = [row for row in comparison_rows(analysis) if row.ratio_next_run_low is not None]
+    if not rows:
+        return
+    table = _empty_table([("case", "left"), ("against", "left"), ("this run", "right"), ("next run", "right")])
+    for row in rows:
+        this_run = bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
+        next_run = f"{plain(row.ratio_next_run_low, 3)} to {plain(row.ratio_next_run_high, 3)}"
+        table.add_row(Text(row.case_id), Text(row.baseline_id), Text(this_run), Text(next_run))
+    console.print()
+    console.print(Text("Ratios of this run and of the next one (a block of the same length at another time)", style="bold"))
     console.print(table)
 
 

@@ -77,8 +77,8 @@ class CommonShift:
     unexplained: Estimate
     """The shift of the latencies over that of the reference workload."""
     finding: Verdict
-    """`slower` or `faster` when the whole interval of `unexplained` lies beyond the limit; `machine too noisy` when the memory's
-    speed changed so much that nothing can be said; else `inconclusive`."""
+    """`slower` or `faster` when the whole interval of `unexplained` lies beyond the limit; `machine too noisy` when the
+    memory's speed changed so much that nothing can be said; else `inconclusive`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,8 +63,20 @@ class Profile:
     """Mean time of an inference without profiling in the same process, for each launch."""
     disturbed: int = 0
     """Launches that something disturbed; they are not among the times."""
+    disturbances: tuple[str, ...] = ()
+    """What disturbed them."""
     failures: tuple[str, ...] = ()
     """Why other launches gave nothing."""
+
+    @property
+    def refused(self) -> str:
+        """Why there is no profile, in words; empty where there is one."""
+        if self.whole_ns:
+            return ""
+        if self.disturbed:
+            by = f": {', '.join(self.disturbances)}" if self.disturbances else ""
+            return f"{self.disturbed} of {self.disturbed + len(self.failures)} profiles were disturbed{by}"
+        return self.failures[-1].rstrip(".") if self.failures else "no profile was made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

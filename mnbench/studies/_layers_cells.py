@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnbench.records import Estimate, Run
@@ -21,7 +21,7 @@ class Cells:
 
     seen: tuple[Seen, ...]
     lost: tuple[str, ...]
-    """Where there is no profile: each leaves the verdict open."""
+    """Where there is no profile, and why: each leaves the verdict open."""
     strict: float
     """Level of each interval for those of all cases to hold together at the plan's."""
 
@@ -35,12 +35,16 @@ class Cells:
         return [None] * len(self.lost)
 
 
-def cells_of(run: Run, seen: Sequence[Seen], model: str | None = None) -> Cells:
-    """Return the cases of one network, or of all."""
+def cells_of(run: Run, seen: Sequence[Seen], refused: Mapping[tuple[str, str], str], model: str | None = None) -> Cells:
+    """Return the cases of one network, or of all. `refused` says by (model, backend) why there is no profile."""
     planned = [case for case in run.plan.cases if case.backend != "null" and model in (None, case.model)]
     mine = tuple(one for one in seen if model in (None, one.profile.model))
     found = {(one.profile.model, one.profile.backend) for one in mine}
-    lost = tuple(f"{case.model} in {case.backend}" for case in planned if (case.model, case.backend) not in found)
+    lost = tuple(
+        f"{case.model} in {case.backend} ({refused.get((case.model, case.backend)) or 'no profile was made'})"
+        for case in planned
+        if (case.model, case.backend) not in found
+    )
     return Cells(seen=mine, lost=lost, strict=family_level(run.plan.level, len(planned)))
 
 
@@ -82,7 +86,7 @@ def limits(cells: Cells, kinds: Sequence[str], judged: int | None = None) -> str
             "hold that, but a verdict that it could change is left open."
         )
     if cells.lost:
-        said.append(f"Not profiled: {listed(cells.lost)}.")
+        said.append(f"Without a profile: {listed(cells.lost)}.")
     return " ".join(said)
 
 

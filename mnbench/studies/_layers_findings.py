@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mnbench.catalog import cite
@@ -42,13 +42,13 @@ OTHER_FIGURE = (
 )
 
 
-def findings(run: Run, seen: Sequence[Seen]) -> tuple[Finding, ...]:
+def findings(run: Run, seen: Sequence[Seen], refused: Mapping[tuple[str, str], str]) -> tuple[Finding, ...]:
     """Return the findings; those on MobileNetV1 only when it was planned."""
-    everything, v1 = cells_of(run, seen), cells_of(run, seen, V1)
+    everything, v1 = cells_of(run, seen, refused), cells_of(run, seen, refused, V1)
     checks = (_rest(everything, run.plan.level), _adds_up(everything))
     if not any(case.model == V1 for case in run.plan.cases):
         return (_depthwise_time(everything, everything), *checks)
-    return (_counts(v1.seen), _pointwise_time(v1), _depthwise_time(v1, everything), *checks)
+    return (_counts(v1), _pointwise_time(v1), _depthwise_time(v1, everything), *checks)
 
 
 def above(estimate: Estimate | None, limit: float) -> bool | None:
@@ -58,15 +58,15 @@ def above(estimate: Estimate | None, limit: float) -> bool | None:
     return estimate.low > limit
 
 
-def _counts(v1: Sequence[Seen]) -> Finding:
+def _counts(v1: Cells) -> Finding:
     """Compare the counted shares with the printed ones."""
     figures: list[Figure] = []
     off: list[str] = []
     for kind, printed in TABLE_2.items():
         for what, place in (("MAdds", 0), ("parameters", 1)):
-            if not v1:
+            if not v1.seen:
                 continue
-            value = v1[0].counts.get(kind, (0.0, 0.0))[place]
+            value = v1.seen[0].counts.get(kind, (0.0, 0.0))[place]
             figures.append(Figure(label=f"{kind}: share of {what} (printed {printed[place]:g} %)", unit="%",
                                   estimate=counted(round(value, 3))))  # fmt: skip
             if abs(value - printed[place]) > ROUNDING:
@@ -76,7 +76,7 @@ def _counts(v1: Sequence[Seen]) -> Finding:
         claim="1x1 convolutions take 94.86 % of MobileNetV1's multiply-adds and 74.59 % of its parameters, depthwise ones "
               "3.06 % and 1.06 %, the 3x3 convolution 1.19 % and 0.02 %, the fully connected layer 0.18 % and 24.33 %.",
         source=cite("MobileNetV1 paper", "Table 2"),
-        measured=f"{agree} of {len(figures)} shares agree with the table. {_misprint(off)}" if figures else _missing(V1),
+        measured=f"{agree} of {len(figures)} shares agree with the table. {_misprint(off)}" if figures else _missing(v1),
         figures=tuple(figures),
         verdict=combine([*[True] * agree, *[False] * len(off)]),
         limits="Counted from the layers that multiply; normalisation is folded into them. The parameters here include the "
@@ -98,7 +98,7 @@ def _pointwise_time(v1: Cells) -> Finding:
     return Finding(
         claim="MobileNet spends 95 % of its computation time in 1x1 convolutions.",
         source=cite("MobileNetV1 paper", "section 3.2"),
-        measured=f"1x1 convolutions take {listed(told)} of the time." if told else _missing(V1),
+        measured=f"1x1 convolutions take {listed(told)} of the time." if told else _missing(v1),
         figures=tuple(_share_figure(one, "pointwise", share) for one, share in shares if share),
         verdict=combine([*held, *v1.open]),
         limits=f"The paper's 95 % are Table 2's share of multiply-adds, not a time it measured. {limits(v1, ('pointwise',))}",
@@ -172,7 +172,7 @@ def _adds_up(cells: Cells) -> Finding:
         "Every layer that multiplies was found in the profile.")  # fmt: skip
     if guessed:
         mapped += f" Some were found by their place in the order of execution, not by name: {', '.join(guessed)}."
-    lost = f" Not profiled: {listed(cells.lost)}." if cells.lost else ""
+    lost = f" Without a profile: {listed(cells.lost)}." if cells.lost else ""
     good = sum(1 for one in held if one)
     return Finding(
         claim="The times that a runtime's profile gives its nodes add up to the whole inference, within 10 %.",
@@ -207,8 +207,8 @@ def _share_figure(one: Seen, kind: str, share: Estimate) -> Figure:
     return Figure(label=f"{one.where}: {kind}, {madds:.2f} % of MAdds", unit="% of the time", estimate=share)
 
 
-def _missing(model: str) -> str:
-    return f"{model} was not profiled."
+def _missing(cells: Cells) -> str:
+    return f"There is no profile: {listed(cells.lost)}."
 
 
 def _pct(estimate: Estimate) -> str:

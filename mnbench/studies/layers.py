@@ -137,6 +137,7 @@ def _profile_of(case: Case, replies: Sequence[ProfileReply], failures: Sequence[
             for key, node in nodes.items()
         ),
         disturbed=len(replies) - len(good),
+        disturbances=tuple(dict.fromkeys(name for reply in replies for name in reply.disturbances)),
         failures=tuple(failures),
     )
 
@@ -144,9 +145,10 @@ def _profile_of(case: Case, replies: Sequence[ProfileReply], failures: Sequence[
 def conclude(run: Run, facts: Facts) -> Conclusion:
     """Judge from whatever cases were profiled; without any, the findings say what is missing."""
     seen = [found for profile in _profiles(facts) if (found := _see(run, profile)) is not None]
+    refused = {(profile.model, profile.backend): profile.refused for profile in _profiles(facts)}
     level = run.plan.level
     return Conclusion(
-        findings=_layers_findings.findings(run, seen),
+        findings=_layers_findings.findings(run, seen, refused),
         tables=(
             Table(name="kinds", caption=KINDS_CAPTION, kind=KindRow, rows=[row for one in seen for row in kind_rows(one)]),
             Table(name="sums", caption=SUMS_CAPTION, kind=SumRow, rows=[sum_row(one, level) for one in seen]),
