@@ -161,11 +161,15 @@ class _Side:
         self.workload = _workload_logs(trusted)
         self.noisy = noisy_cases(self.launches)
 
-    def relative(self, case: Case, cases: Sequence[Case]) -> dict[int, float]:
-        """Return, by wave, the log of a case less the mean of the other `cases` that have this wave."""
+    def relative(self, case: Case, middles: Mapping[Case, float]) -> dict[int, float]:
+        """Return, by wave, the log of a case less the mean of the others that have this wave, each over its middle.
+
+        `middles` are the same for both runs. Without them a wave that a slow network lost would have faster others.
+        """
         found = {}
         for wave, value in self.logs[case].items():
-            others = [self.logs[other][wave] for other in cases if other != case and wave in self.logs[other]]
+            have = [other for other in middles if other != case and wave in self.logs[other]]
+            others = [self.logs[other][wave] - middles[other] for other in have]
             if others:
                 found[wave] = value - statistics.fmean(others)
         return found
@@ -210,7 +214,8 @@ def _entries(
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
     old, new = sides
     compared = [case for case, reason in reasons.items() if reason is None]
-    tests = {case: _tests(case, compared, old, new) for case in compared}
+    middles = {case: statistics.fmean(statistics.fmean(side.logs[case].values()) for side in sides) for case in compared}
+    tests = {case: _tests(case, middles, old, new) for case in compared}
     known = {case: test for case, test in tests.items() if test is not None}
     adjusted = dict(zip(known, holm([p for _, p in known.values()]), strict=True))
     equivalent = dict(zip(known, holm([mean.p_outside(log_margin(plan)) for mean, _ in known.values()]), strict=True))
@@ -239,14 +244,14 @@ def _entries(
         )
 
 
-def _tests(case: Case, cases: Sequence[Case], old: _Side, new: _Side) -> tuple[Mean, float] | None:
+def _tests(case: Case, middles: Mapping[Case, float], old: _Side, new: _Side) -> tuple[Mean, float] | None:
     """Return the difference of a case with its p: relative to the other cases, and only as sure as over the workload.
 
     Relative to others alone, of two cases of which one became slower the other would be faster. Of a single case there is only
     the workload, and its waves are not independent.
     """
     over = [side.over_workload(case) for side in (new, old)]
-    relative = [side.relative(case, cases) for side in (new, old)]
+    relative = [side.relative(case, middles) for side in (new, old)]
     mean = adjusted_difference(relative[0], new.stream, relative[1], old.stream)
     if mean is None:
         alone = [series_mean(list(values.values())) for values in over]
