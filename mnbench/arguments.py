@@ -93,6 +93,14 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="steady (always), cold, first, load, memory (default: steady cold)",
     )
+    what.add_argument(
+        "--percentiles",
+        nargs="+",
+        type=float,
+        default=[90.0, 99.0],
+        metavar="P",
+        help="of the steady latency, of 50, 90, 95, 99 and 99.9 (default: 90 99); shown where their interval has an end",
+    )
     how = parser.add_argument_group("how to measure")
     how.add_argument("--budget", type=float, default=90.0, metavar="S", help="seconds of measuring (default 90)")
     how.add_argument(

@@ -15,7 +15,18 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
-from mnbench.records import REGIMES, Artifact, Case, Caveat, ExportSpec, Format, Plan, Run
+from mnbench.records import (
+    DEFAULT_PERCENTILES,
+    PERCENTILES,
+    REGIMES,
+    Artifact,
+    Case,
+    Caveat,
+    ExportSpec,
+    Format,
+    Plan,
+    Run,
+)
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -52,6 +63,7 @@ class Request:
     blocks: int = 1
     over_s: float = 0.0
     quiet_only: bool = False
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     out: Path = field(default_factory=lambda: Path("results"))
     cache: Path = field(default_factory=lambda: Path("models"))
 
@@ -125,6 +137,7 @@ def plan(request: Request) -> Plan:
         over_s=request.over_s,
         quiet_only=request.quiet_only,
         evict_bytes=min(MOST_EVICTED_BYTES, 2 * environment.last_level_cache_bytes()),
+        percentiles=tuple(sorted(set(request.percentiles))),
     )
 
 
@@ -280,6 +293,9 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--over must be between 0 and 30 days, not {request.over_s:g} s.")
     if request.blocks > 1 and request.target_ci_pct is not None:
         raise UsageError("--target-ci ends a run when it is precise enough, --blocks when its time is over: give one of them.")
+    if unknown := [f"{percent:g}" for percent in request.percentiles if percent not in PERCENTILES]:
+        known = ", ".join(f"{percent:g}" for percent in PERCENTILES)
+        raise UsageError(f"--percentiles can name {known}, not {', '.join(unknown)}.")
     if not 1 <= request.timeout_s <= 86_400:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from mnbench import environment, store
 from mnbench.errors import UsageError
-from mnbench.measure.workload import TOLERANCE_PCT
 from mnbench.records import Run
 from mnbench.stats.analysis import trusted_samples
-from mnbench.stats.between_runs import Change, RunDiff
+from mnbench.stats.between_runs import CPU_MOVED_PCT, MEMORY_MOVED_PCT, Change, RunDiff
 from mnbench.stats.between_runs import diff as diff_runs
 from mnbench.stats.rounds import usable_rounds
 
 SPEEDS = {
-    "workload": ("the reference workload, which tells the CPU's own speed", TOLERANCE_PCT),
-    "stream": ("the reference stream, which tells the speed of the memory that the host's tenants share", 5.0),
+    "workload": ("the reference workload, which tells the CPU's own speed", CPU_MOVED_PCT),
+    "stream": ("the reference stream, which tells the speed of the memory that the host's tenants share", MEMORY_MOVED_PCT),
 }
 """What is told where it changed, and from how many per cent on: where a round would be disturbed; what drift seldom does."""
 PLAN_SETTINGS = (

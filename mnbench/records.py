@@ -193,6 +193,10 @@ REGIMES = ("steady", "cold", "first", "load", "memory")
 """What can be known of a case, each a figure of its own: latency back to back; latency after the caches served something else;
 the very first inference; time from file to session; memory."""
 
+PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+"""Of the steady latency: those that can be asked for, each with columns of its own."""
+DEFAULT_PERCENTILES = (90.0, 99.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -206,7 +210,7 @@ class Plan:
     rounds_per_launch: int = 3
     """Visits of a launch, spread over its wave: what the machine does for a second or so then hits one of them."""
     round_target_ms: float = 100.0
-    settle_ms: float = 50.0
+    settle_ms: float = 20.0
     """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used."""
     cpus: tuple[int, ...]
     seed: int = 0
@@ -228,6 +232,9 @@ class Plan:
     """Parts of a run that are spread evenly over `over_s`."""
     over_s: float = 0.0
     """From the beginning of the first block to that of the last one."""
+    speed_tolerance_pct: float = 20.0
+    """A round is disturbed when the reference workload beside it took so much longer or shorter than usual. Smaller
+    differences are not left out: that widened intervals on every host that was looked at (docs/methodology.md)."""
     quiet_only: bool = False
     """Leave out every round with load on other CPUs, also where it is the same in all rounds."""
     memory_launches: int = 1
@@ -242,6 +249,8 @@ class Plan:
     """The study this plan belongs to; empty for `mnbench compare`."""
     full_cases: int | None = None
     """Of a study's quick plan: how many cases the full plan has. None for a full plan, and in runs older than this count."""
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    """Of `PERCENTILES`, those to show. Runs stored before they could be chosen show the default."""
 
     def going_on(self, run: object) -> str:
         """Return how a user goes on after the end of an unfinished `run` (its directory or id) of this plan."""
@@ -464,9 +473,8 @@ class CaseResult:
     case: Case
     latency_ns: Estimate | None
     """Steady latency; None with fewer than three usable launches."""
-    p90_ns: float | None
-    """None below 64 samples, as for the other percentiles' own minimum (see docs/methodology.md)."""
-    p99_ns: float | None
+    percentiles: Mapping[float, Estimate | None]
+    """By per cent, those the plan asks for, in ns: of all steady rounds, disturbed ones included (`stats.percentiles`)."""
     launches: int
     """Usable launches."""
     samples: int

@@ -33,6 +33,7 @@ def compare_request(options: argparse.Namespace) -> Request:
         blocks=options.blocks,
         over_s=options.over,
         quiet_only=options.quiet_only,
+        percentiles=tuple(options.percentiles),
         out=options.out,
         cache=options.cache,
     )

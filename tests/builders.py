@@ -169,8 +169,7 @@ def make_analysis(run: Run, values: dict[str, float], width_pct: float) -> Analy
             CaseResult(
                 case=case,
                 latency_ns=estimate(value_ns, width_pct),
-                p90_ns=value_ns * 1.03,
-                p99_ns=None,
+                percentiles={90.0: estimate(value_ns * 1.03, 2 * width_pct), 99.0: None},
                 launches=6,
                 samples=480,
                 vs_baseline=compared,
@@ -295,7 +294,9 @@ def with_failure(run: Run, analysis: Analysis, case_id: str, reason: str = "kill
     run, analysis = without_interval(run, analysis, case_id)
     kept = tuple(s for s in run.samples if s.case.id != case_id)
     results = tuple(
-        replace(result, launches=0, samples=0, p90_ns=None) if result.case.id == case_id else result
+        replace(result, launches=0, samples=0, percentiles=dict.fromkeys(result.percentiles))
+        if result.case.id == case_id
+        else result
         for result in analysis.results
     )
     return replace(run, samples=kept, failures=(failure,)), replace(analysis, results=results)

@@ -8,10 +8,12 @@ launches are interleaved, neighbours in time are comparable, and a case is seen 
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -126,8 +128,9 @@ class _Waves(Conductor):
 
     def _group(self, cases: Sequence[Case], launch: int, round_ms: float) -> None:
         """Open one launch of each case, give each its round in turn, end them all."""
-        with self._workers(cases, launch) as workers:
+        with self._workers(cases, launch) as workers, ExitStack() as stack:
             opened = [case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)]
+            stack.enter_context(_away_from(self._plan.cpus))
             steady = self._plan.rounds_per_launch
             passes = steady + ("cold" in self._plan.regimes and launch < self._plan.cold_launches)
             for index in range(passes):
@@ -138,3 +141,16 @@ class _Waves(Conductor):
                         continue
                     self._tell(f"{case.model} in {case.backend}")
                     self._round(workers[case.id], case, launch, round_ms, cold=index == steady)
+
+
+@contextmanager
+def _away_from(cpus: Sequence[int]) -> Iterator[None]:
+    """Keep this process off the measured CPUs: beside a busy CPU the kernel would have it wake up there."""
+    before = os.sched_getaffinity(0)
+    others = before - set(cpus)
+    if others:
+        os.sched_setaffinity(0, others)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -96,7 +96,7 @@ class Conductor:
         self._failures = Counter(failure.case.id for failure in already.failures)
         self._failed_launches: set[tuple[str, int]] = set()
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
-        self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(UsualSpeed)
+        self._usual_speed: defaultdict[tuple[int, ...], UsualSpeed] = defaultdict(lambda: UsualSpeed(plan.speed_tolerance_pct))
         self._loads: deque[float] = deque(maxlen=LOADS_REMEMBERED)
         self._samples = {(samples.case.id, samples.launch): samples for samples in already.samples}
         for failure in already.failures:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from mnbench.measure.messages import RoundReply
 from mnbench.measure.workload import UsualSpeed
-from mnbench.stats.condition import LOADED, LOADED_SHARE
+from mnbench.stats.condition import LEAST_LOAD_NS, LOADED, LOADED_SHARE
+
+DISTURBED_SHARE = 0.05
 
 
 def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
     """Name what spoiled a round; empty for a good one. `usual` remembers the round's own readings already.
 
-    The limits are 2 % of the round's duration, and at least 1 ms. Steal and foreign time are counted in ticks of 10 ms on most
-    kernels, so they must exceed two ticks as well.
+    The limits are 5 % of the round's duration, and at least 1 ms: what is lost in a few inferences does not reach the lower
+    quartile of a launch. Steal and foreign time are counted in ticks of 10 ms on most kernels, so they must exceed two ticks
+    as well.
     """
-    limit_ns = max(0.02 * reply.wall_ns, 1_000_000)
-    tick_limit_ns = max(limit_ns, 25_000_000)
+    limit_ns = max(DISTURBED_SHARE * reply.wall_ns, 1_000_000)
+    tick_limit_ns = max(limit_ns, LEAST_LOAD_NS)
     found = {
         "waited for the CPU": reply.run_queue_wait_ns > limit_ns,
         "steal": reply.steal_ns > tick_limit_ns,
         "throttled": (reply.throttled_ns or 0) > 0,
         "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
-        LOADED: reply.other_cpus_ns > max(LOADED_SHARE * other_cpus * reply.wall_ns, 25_000_000),
+        LOADED: reply.other_cpus_ns > max(LOADED_SHARE * other_cpus * reply.wall_ns, LEAST_LOAD_NS),
         "ran while it waited": reply.idle_cpu_ns > 50_000_000,
         "more threads than requested": reply.busy_threads > threads,
         "changed CPU speed": usual.differs(reply.workload_before_ns, reply.workload_after_ns),

@@ -28,10 +28,8 @@ REPETITIONS = 5
 REMEMBERED = 64
 """Readings that say what is usual: those of the last 32 rounds, so that a CPU that becomes warm and slow finds a new usual."""
 TOLERANCE_PCT = 3.0
-"""A reading further from the usual one means another speed, on a host whose quiet readings lie within 2 % of each other."""
-TOLERANCE_SPREADS = 4.0
-"""The same on other hosts: so many times the spread of their own quiet readings (docs/methodology.md)."""
-DECILE_TO_SD = 1.2816
+"""A reading further from the usual one means another speed. For single short rounds, whose differences are looked at (sweeps,
+profiles); `Plan.speed_tolerance_pct` has that of waves."""
 WAIT_S = 0.02
 """Between two looks at a disturbed CPU."""
 
@@ -115,7 +113,8 @@ def _one_thread() -> ThreadPoolExecutor:
 class UsualSpeed:
     """What the reference workload takes on some CPUs while nobody interferes, learnt from a run's own readings."""
 
-    def __init__(self) -> None:
+    def __init__(self, tolerance_pct: float = TOLERANCE_PCT) -> None:
+        self._tolerance = tolerance_pct / 100
         self._readings_ns: deque[int] = deque(maxlen=REMEMBERED)
 
     def remember(self, before_ns: int, after_ns: int) -> None:
@@ -123,21 +122,14 @@ class UsualSpeed:
         self._readings_ns += (before_ns, after_ns)
 
     def differs(self, before_ns: int, after_ns: int) -> bool:
-        """Say whether one of two remembered readings is further from the usual one than quiet readings are."""
-        usual_ns, tolerance_ns = self._usual()
-        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > tolerance_ns
+        """Say whether one of two remembered readings is further from the usual one than the tolerance."""
+        usual_ns = self._usual_ns()
+        return max(abs(before_ns - usual_ns), abs(after_ns - usual_ns)) > self._tolerance * usual_ns
 
     def quiet_ns(self) -> int | None:
         """Return the longest time that is still quiet; None before anything is remembered."""
-        return round(sum(self._usual())) if self._readings_ns else None
+        return round((1 + self._tolerance) * self._usual_ns()) if self._readings_ns else None
 
-    def _usual(self) -> tuple[float, float]:
-        """Return the usual time and how far quiet readings lie from it.
-
-        Usual is the lower quartile of what is remembered: it stays that of quiet moments until three of four are not. The
-        spread is that of the quiet side alone, from the lowest decile to the median: a neighbour only makes readings longer.
-        """
-        ordered = sorted(self._readings_ns)
-        lowest, usual_ns, middle = (ordered[int(share * (len(ordered) - 1))] for share in (0.1, 0.25, 0.5))
-        spread_ns = (middle - lowest) / DECILE_TO_SD
-        return usual_ns, max(TOLERANCE_PCT / 100 * usual_ns, TOLERANCE_SPREADS * spread_ns)
+    def _usual_ns(self) -> int:
+        """Return the lower quartile of what is remembered: that of quiet moments until three of four are not."""
+        return sorted(self._readings_ns)[len(self._readings_ns) // 4]

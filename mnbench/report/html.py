@@ -13,10 +13,18 @@ from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, canvas, paper_plot
 from mnbench.report.files import write_atomically
 from mnbench.report.headline import headline
-from mnbench.report.naming import conditions, latency_legend, networks, series
-from mnbench.report.numbers import bracketed, count, plain, short
+from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
+from mnbench.report.numbers import bracketed, count, lopsided, plain, short
 from mnbench.report.published import sources
-from mnbench.report.rows import BASELINE, by_network, comparison_rows, is_null, summary_rows
+from mnbench.report.rows import (
+    BASELINE,
+    by_network,
+    comparison_rows,
+    filled_percentiles,
+    is_null,
+    percentile_ms,
+    summary_rows,
+)
 from mnbench.stats import selftest
 
 TEMPLATE = "report.html.jinja"
@@ -34,7 +42,8 @@ def page(run: Run, analysis: Analysis) -> str:
     template = environment.from_string(files("mnbench.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     cases = networks(run)
     names = {case.id: series(case, cases) for case in cases}
-    rows = summary_rows(run, analysis)
+    rows = by_network(row for row in summary_rows(run, analysis) if row.case_id in names)
+    percentiles = filled_percentiles(rows)
     plots = [accuracy_plot.figure(run, analysis), paper_plot.figure(run, analysis)]
     return template.render(
         run=run,
@@ -42,7 +51,7 @@ def page(run: Run, analysis: Analysis) -> str:
         blocks=run.plan.blocks > 2,
         latency_legend=latency_legend(run),
         headline=headline(run, analysis),
-        rows=by_network(row for row in rows if row.case_id in names),
+        rows=rows,
         names=names,
         floor_ns=next((r.latency_ns for r in analysis.results if is_null(r.case) and r.latency_ns), None),
         comparisons=comparison_rows(analysis),
@@ -50,6 +59,10 @@ def page(run: Run, analysis: Analysis) -> str:
         plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
         sources=sources(run),
         powers=selftest.evaluate(run),
+        percentiles=percentiles,
+        percentile_ms=percentile_ms,
+        lopsided=lopsided,
+        percentiles_legend=percentiles_legend(run, percentiles),
         other_regimes=run.plan.regimes != ("steady",),
         interval=bracketed,
         BASELINE=BASELINE,

@@ -122,3 +122,13 @@ def _listed(cases: Sequence[Case], attribute: Callable[[Case], int | str]) -> st
 def _several(cases: Sequence[Case], attribute: Callable[[Case], int], singular: str, *, plural: str) -> str:
     shown = _listed(cases, attribute)
     return f"{shown} {singular if shown == '1' else plural}"
+
+
+def percentiles_legend(run: Run, shown: Sequence[float]) -> str:
+    """Return what the percentiles `shown` rest on, and why others that were asked for are not."""
+    missing = " and ".join(f"p{percent:g}" for percent in run.plan.percentiles if percent not in shown)
+    why = f" No case has {missing}: so few launches or inferences leave its interval open. Raise --budget." if missing else ""
+    return (
+        "Percentiles of all steady rounds, disturbed ones included; each launch weighs the same. "
+        f"Inferences follow each other without a pause: this says nothing of waiting in a queue.{why}"
+    )

@@ -37,6 +37,15 @@ def bracketed(value: float | None, low: float | None, high: float | None) -> str
     return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
 
 
+def lopsided(value: float | None, low: float | None, high: float | None) -> str:
+    """Return the same for an interval that may be far longer on one side: a digit more, where its shorter side supports it."""
+    if value is None or low is None or high is None:
+        return _alone(value)
+    shorter = min((side for side in (value - low, high - value) if side > 0), default=0.0)
+    places = min(decimals(value - shorter, value + shorter), decimals(low, high) + 1)
+    return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
+
+
 def plus_minus(value: float | None, low: float | None, high: float | None) -> str:
     """Return `6.21 ±1.2 %`: the shorter form of the same statement, with half the width of the interval in per cent."""
     if value is None or low is None or high is None or not value:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mnbench.records import Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
+from mnbench.records import PERCENTILES, Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
 from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
 from mnbench.stats import roofline
 from mnbench.stats.noise import TOO_NOISY
@@ -40,8 +40,22 @@ class SummaryRow:
     latency_median_ms: float | None
     latency_ci_low_ms: float | None
     latency_ci_high_ms: float | None
+    latency_p50_ms: float | None
+    """Percentiles of all steady rounds, disturbed ones included; None where not asked for, or without a bounded interval."""
+    latency_p50_low_ms: float | None
+    latency_p50_high_ms: float | None
     latency_p90_ms: float | None
+    latency_p90_low_ms: float | None
+    latency_p90_high_ms: float | None
+    latency_p95_ms: float | None
+    latency_p95_low_ms: float | None
+    latency_p95_high_ms: float | None
     latency_p99_ms: float | None
+    latency_p99_low_ms: float | None
+    latency_p99_high_ms: float | None
+    latency_p99_9_ms: float | None
+    latency_p99_9_low_ms: float | None
+    latency_p99_9_high_ms: float | None
     launches: int
     samples: int
     paper_latency_ms: float | None
@@ -129,6 +143,18 @@ def too_noisy(row: SummaryRow) -> bool:
     return TOO_NOISY in (row.caveats or "").split(";")
 
 
+def percentile_ms(row: SummaryRow, percent: float) -> tuple[float | None, float | None, float | None]:
+    """Return a percentile of a case with the low and the high end of its interval, in ms; None where there is none."""
+    value, low, high = (getattr(row, name) for name in _percentile_columns(percent))
+    return value, low, high
+
+
+def filled_percentiles(rows: Iterable[SummaryRow]) -> list[float]:
+    """Return, in rising order, the percentiles that at least one of the rows has."""
+    shown = list(rows)
+    return [percent for percent in PERCENTILES if any(percentile_ms(row, percent)[0] is not None for row in shown)]
+
+
 def finite(estimate: Estimate | None) -> Estimate | None:
     """Return the estimate if its value and both its bounds are numbers, else None."""
     if estimate is None or not all(math.isfinite(number) for number in (estimate.value, estimate.low, estimate.high)):
@@ -164,8 +190,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         latency_median_ms=_ms(latency.value if latency else None),
         latency_ci_low_ms=_ms(latency.low if latency else None),
         latency_ci_high_ms=_ms(latency.high if latency else None),
-        latency_p90_ms=_ms(result.p90_ns if result else None),
-        latency_p99_ms=_ms(result.p99_ns if result else None),
+        **_percentiles(result),
         launches=result.launches if result else 0,
         samples=result.samples if result else 0,
         paper_latency_ms=paper.latency_ms if paper else None,
@@ -183,6 +208,24 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         roofline_ci_high_pct=_share_pct(floor_ns, latency.low if latency else None),
         caveats=";".join(_caveat_codes(run, analysis, case, result)) or None,
     )
+
+
+def _percentiles(result: CaseResult | None) -> dict[str, float | None]:
+    """Return the columns of every percentile that can be asked for."""
+    cells: dict[str, float | None] = {}
+    for percent in PERCENTILES:
+        estimate = finite(result.percentiles.get(percent)) if result else None
+        value, low, high = _percentile_columns(percent)
+        cells[value] = _ms(estimate.value if estimate else None)
+        cells[low] = _ms(estimate.low if estimate else None)
+        cells[high] = _ms(estimate.high if estimate else None)
+    return cells
+
+
+def _percentile_columns(percent: float) -> tuple[str, str, str]:
+    """Return the names of a percentile's columns: value, low and high end. 99.9 becomes `p99_9`, a name in any language."""
+    name = f"latency_p{percent:g}".replace(".", "_")
+    return f"{name}_ms", f"{name}_low_ms", f"{name}_high_ms"
 
 
 def _regimes(result: CaseResult | None) -> dict[str, float | None]:

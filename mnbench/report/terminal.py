@@ -17,9 +17,19 @@ from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Analysis, Caveat, Run
-from mnbench.report.naming import conditions, latency_legend, networks, series
-from mnbench.report.numbers import DASH, bracketed, count, plain, plus_minus
-from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, finite, is_null, summary_rows
+from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, series
+from mnbench.report.numbers import DASH, bracketed, count, lopsided, plain, plus_minus
+from mnbench.report.rows import (
+    BASELINE,
+    SummaryRow,
+    by_network,
+    comparison_rows,
+    filled_percentiles,
+    finite,
+    is_null,
+    percentile_ms,
+    summary_rows,
+)
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
 LOG_LINES = 5
@@ -47,6 +57,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
     _print_next_run(analysis, console)
+    _print_percentiles(rows, names, run, console)
     _print_regimes(rows, names, run, console)
     print_caveats(analysis.caveats, console)
     _print_failures(run, console)
@@ -157,6 +168,28 @@ def _print_next_run(analysis: Analysis, console: Console) -> None:
     console.print()
     console.print(Text("Ratios of this run and of the next one (a block of the same length at another time)", style="bold"))
     console.print(table)
+
+
+def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
+    """Print the percentiles that any case has, in a table of their own; nothing where there is none."""
+    filled = filled_percentiles(rows)
+    if not filled:
+        return
+    network = Column(heading="network", cell=lambda row: row.model, align="left")
+    backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
+    columns = [_percentile(percent) for percent in filled]
+    tables = [_table(rows, [network, backend, *columns])]
+    if _width(tables[0], console) > console.width:
+        tables = [_table(rows, [network, backend, column]) for column in columns]
+    console.print()
+    console.print(Text("Percentiles", style="bold"))
+    for table in tables:
+        console.print(table)
+    console.print(Text(percentiles_legend(run, filled), style="dim"))
+
+
+def _percentile(percent: float) -> Column:
+    return Column(heading=f"p{percent:g} ms", cell=lambda row: lopsided(*percentile_ms(row, percent)))
 
 
 def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:

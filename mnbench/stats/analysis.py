@@ -30,6 +30,7 @@ from mnbench.records import (
 from mnbench.stats import condition, noise
 from mnbench.stats.covariate import adjusted_mean, stream_logs
 from mnbench.stats.intervals import FEWEST_LAUNCHES, PAIRED_METHOD, Mean, geometric_mean, holm, mean_of, total
+from mnbench.stats.percentiles import percentile
 from mnbench.stats.rounds import launch_logs, mean_ns, median_ns, unsettled_logs, usable_rounds
 from mnbench.stats.waves import DRIFT_P, drift_p, series_mean
 
@@ -37,8 +38,9 @@ LATENCY_METHOD = "geometric mean of the launches' medians; Student t, drift of t
 NEXT_RUN_METHOD = "prediction of one further block, Student t over the means of blocks"
 COLD_METHOD = "geometric mean over launches of medians, each inference after eviction, Student t on logs"
 ONCE_METHOD = "geometric mean over launches, Student t on logs"
-UNEVEN_PCT = 1.0
-"""A slow-down of some inferences only is reported from here on."""
+UNEVEN_PCT, UNEVEN_ALIKE_PCT = 3.0, 1.0
+"""A slow-down of some inferences only is reported from here on: between two networks or runtimes, which neighbours disturb to
+different degrees, and between two variants of one case."""
 UNSETTLED_PCT = 1.0
 RARE_P = 0.01
 UNEVEN, DRIFTING, UNSETTLED = "uneven-latency", "drifting-machine", "not-settled"
@@ -202,7 +204,7 @@ def uneven(
     """Name the cases that are slow in some of their inferences only, which no ratio of typical latencies shows.
 
     The test: by how much more the mean lies above the typical latency than in the case it is compared with, launch by launch
-    (paired t, Holm over the pairs, p < 1 %), and by 1 % at least.
+    (paired t, Holm over the pairs, p < 1 %), and by 3 % at least, or 1 % between variants of one case.
     """
     excess = {
         case.id: differences_of(
@@ -215,7 +217,9 @@ def uneven(
     adjusted = _adjusted([None if mean is None else mean.p() for mean in means])
     found: dict[str, Caveat] = {}
     for (case, baseline), mean, p in zip(tested, means, adjusted, strict=True):
-        if mean is None or p is None or p >= RARE_P or 100 * abs(math.expm1(mean.value)) < UNEVEN_PCT:
+        alike = (case.model, case.backend) == (baseline.model, baseline.backend)
+        limit_pct = UNEVEN_ALIKE_PCT if alike else UNEVEN_PCT
+        if mean is None or p is None or p >= RARE_P or 100 * abs(math.expm1(mean.value)) < limit_pct:
             continue
         slow, other = (case, baseline) if mean.value > 0 else (baseline, case)
         own, others = (100 * math.expm1(statistics.fmean(excess[c.id].values())) for c in (slow, other))
@@ -268,17 +272,22 @@ def _result(
     noisy: bool,
 ) -> CaseResult:
     plan = run.plan
-    pooled = [float(latency) for samples in launches for r in usable_rounds(samples) for latency in r.latencies_ns]
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
+    # A user meets disturbed rounds too. Those of a noisy case are mostly the disturbance's, and no verdict stands next to them;
+    # on a drifting machine launches are not independent, and the interval would be too narrow.
+    met = (
+        []
+        if noisy or is_drifting(common)
+        else [[t for r in s.rounds if r.regime == "steady" for t in r.latencies_ns] for s in launches]
+    )
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
         latency_ns=latency(logs, common, plan.level),
-        p90_ns=None,
-        p99_ns=None,
+        percentiles={percent: percentile(met, percent, plan.level) for percent in plan.percentiles},
         launches=len(logs),
-        samples=len(pooled),
+        samples=sum(len(r.latencies_ns) for samples in launches for r in usable_rounds(samples)),
         vs_baseline=vs_baseline,
         cold_ns=None if noisy else _cold(launches, plan),
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
@@ -324,16 +333,21 @@ def _caveats(
             yield from _unsettled(case_id, launches.get(case_id, ()))
 
 
-def _drifting(common: LaunchLogs) -> Iterable[Caveat]:
+def is_drifting(common: LaunchLogs) -> bool:
+    """Say whether neighbouring waves are significantly alike."""
     p = drift_p(list(common.values()))
-    if p is not None and p < DRIFT_P:
+    return p is not None and p < DRIFT_P
+
+
+def _drifting(common: LaunchLogs) -> Iterable[Caveat]:
+    if is_drifting(common):
         spread = 100 * statistics.stdev(common.values())
         yield Caveat(
             code=DRIFTING,
             subject="the run",
             observed=f"the machine's speed drifted: all cases together, by {spread:.1f} % (sd of the waves), neighbours alike",
             advice="Ratios of this run are paired and hold. Its milliseconds are those of this time; do not compare them with "
-            "another run's.",
+            "another run's. No percentiles are given.",
         )
 
 

@@ -19,12 +19,16 @@ LOADED_SHARE = 0.25
 STEADY_SHARE = 0.8
 """Of the rounds that must have the same load for it to be the run's condition."""
 FEWEST_ROUNDS = 6
+LEAST_LOAD_NS = 25_000_000
+"""Load is counted in ticks of 10 ms on most kernels."""
 
 
 def condition_of(run: Run) -> Condition:
     """Return the condition of a run: `quiet`, or `steady-load` with the busy CPUs beside the measured ones."""
     others = max(1, run.environment.logical_cpus - len(run.plan.cpus))
-    busy = [busy_cpus(r) for samples in run.samples for r in samples.rounds if r.regime == "steady" and r.wall_ns]
+    busy = [
+        busy_cpus(r) for samples in run.samples for r in samples.rounds if r.regime == "steady" and r.wall_ns > LEAST_LOAD_NS
+    ]
     if run.plan.quiet_only or len(busy) < FEWEST_ROUNDS:
         return Condition(rule="quiet")
     usual = statistics.median(busy)
@@ -44,12 +48,12 @@ def judged(launches: Iterable[Samples], run: Run) -> list[Samples]:
     condition = condition_of(run)
     if condition.rule == "quiet":
         return list(launches)
-    limit = LOADED_SHARE * max(1, run.environment.logical_cpus - len(run.plan.cpus))
-    return [replace(s, rounds=tuple(_judged(r, condition.busy_cpus, limit) for r in s.rounds)) for s in launches]
+    others = max(1, run.environment.logical_cpus - len(run.plan.cpus))
+    return [replace(s, rounds=tuple(_judged(r, condition.busy_cpus, others) for r in s.rounds)) for s in launches]
 
 
-def _judged(measured: Round, usual: float, limit: float) -> Round:
+def _judged(measured: Round, usual: float, others: int) -> Round:
     kept: Sequence[str] = [reason for reason in measured.disturbances if reason != LOADED]
-    if measured.wall_ns and abs(busy_cpus(measured) - usual) > limit:
+    if abs(measured.other_cpus_ns - usual * measured.wall_ns) > max(LOADED_SHARE * others * measured.wall_ns, LEAST_LOAD_NS):
         kept = [*kept, CHANGED]
     return measured if tuple(kept) == measured.disturbances else replace(measured, disturbances=tuple(kept))

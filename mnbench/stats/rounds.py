@@ -18,16 +18,16 @@ from mnbench.records import Round, Samples
 
 Statistic = Callable[[Sequence[int]], float]
 """From the latencies of a launch's undisturbed rounds, in ns, to one number."""
-SETTLED_AFTER_NS = 50_000_000
+SETTLED_AFTER_NS = 20_000_000
 """From the beginning of a round: inferences that begin later count, also those made before the timed part began."""
 TYPICAL_PCT = 25.0
 TYPICAL_METHOD = "geometric mean of the launches' lower quartiles, Student t on logs"
 
 
 def counted_ns(measured: Round) -> list[int]:
-    """Return the latencies of a round's timed part and, of a steady one, of what began 50 ms or more after it did.
+    """Return the latencies of a round's timed part and, of a steady one, of what began 20 ms or more after it did.
 
-    (A round's settling phase ends after 50 ms; in some stored runs it took longer.)
+    (A round's settling phase ends then; in some stored runs it took longer.)
     """
     late, began_ns = [], 0
     for latency_ns in measured.settle_ns:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from mnbench import backends, environment
 from mnbench.compare import NULL_MODEL
+from mnbench.measure.workload import TOLERANCE_PCT
 from mnbench.records import Case, Plan
 from mnbench.study_records import StudyOptions
 
@@ -47,6 +48,7 @@ def sweep_plan(
         budget_s=budget_of(options, budget_s),
         regimes=("steady",),
         sweep=True,
+        speed_tolerance_pct=TOLERANCE_PCT,
         least_inferences=3,
         most_inferences=most_inferences,
     )

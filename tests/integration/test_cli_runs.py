@@ -46,6 +46,12 @@ def test_json_is_all_there_is_on_standard_output(measured):
     assert done.stderr == ""
 
 
+def test_the_percentiles_asked_for_are_kept_with_the_plan_each_once_and_in_order(tmp_path):
+    done = mnbench(*NULL, "--percentiles", "99.9", "50", "99.9", "--quiet", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert store.load(Path(done.stdout.strip())).plan.percentiles == (50.0, 99.9)
+
+
 def test_no_process_of_a_run_opens_a_socket(measured):
     _, _, out = measured
     started = (out / "started").read_text()

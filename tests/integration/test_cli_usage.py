@@ -41,6 +41,14 @@ MISTAKES = {
     "one launch": (["compare", "--launches", "1"], "must be 3 or more, not 1: an interval is computed over launches."),
     "a target of nothing": (["compare", "--target-ci", "0"], "--target-ci must be between 0.01 and 100 per cent, not 0."),
     "a target that is no number": (["compare", "--target-ci", "nan"], "--target-ci must be between 0.01 and 100 per cent"),
+    "a percentile without a column": (
+        ["compare", "--percentiles", "90", "42", "nan"],
+        "--percentiles can name 50, 90, 95, 99, 99.9, not 42, nan.",
+    ),
+    "a percentile that is no number": (
+        ["compare", "--percentiles", "p90"],
+        "argument --percentiles: invalid float value: 'p90'",
+    ),
     "two launches": (["compare", "--launches", "2"], "--launches must be 3 or more, not 2"),
     "an operator without size": (["compare", "--models", "standard_k3_r0_i16_o16_s1_x1"], "resolution must be between 1 and"),
     "an operator of negative size": (["compare", "--models", "standard_k3_r-7_i16_o16_s1_x1"], "between 1 and 1024, not -7."),

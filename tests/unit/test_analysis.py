@@ -150,13 +150,33 @@ def test_a_launch_that_failed_later_gives_no_figure():
     assert result.latency_ns.value == pytest.approx(100)
 
 
+def test_percentiles_are_those_the_plan_asks_for():
+    launched = [a_launch(V2, n, a_round(range(100, 300))) for n in range(10)]
+    (plain,) = analyse(a_run(a_plan(V2), *launched)).results
+    (asked,) = analyse(a_run(a_plan(V2, percentiles=(50.0,)), *launched)).results
+    assert (plain.percentiles[90.0].value, plain.percentiles[99.0].value) == (279, 297)
+    assert list(asked.percentiles) == [50.0]
+
+
+def test_percentiles_hold_the_disturbed_rounds_of_trusted_launches_and_no_cold_ones():
+    """A quarter of the launches had a disturbed round, half of their inferences: the slowest tenth of all is in it."""
+    good, bad = a_round([100] * 60), a_round([900] * 60, order=1, index=0, disturbances=("steal",))
+    cold = a_round([5000] * 60, order=2, index=2, regime="cold")
+    launched = [a_launch(V2, n, bad if n < 6 else good, good, cold) for n in range(24)]
+    failure = LaunchFailure(case=V2, launch=24, reason="a thread may run on CPUs [0], not on [1] as requested.")
+    run = a_run(a_plan(V2), *launched, a_launch(V2, 24, a_round([9000] * 900)), failures=(failure,))
+    (result,) = analyse(run).results
+    assert result.latency_ns.value == pytest.approx(100)
+    assert result.percentiles[90.0].value == 900
+
+
 COLD = a_round([300, 310, 320], order=2, index=2, regime="cold")
 
 
 def result_with(*rounds):
-    """The result of four launches of these rounds, with every regime asked for, and the codes of the caveats."""
+    """The result of twelve launches of these rounds, with every regime asked for, and the codes of the caveats."""
     plan = a_plan(V2, regimes=("steady", "cold", "first", "load"))
-    analysis = analyse(a_run(plan, *(a_launch(V2, n, *rounds) for n in range(4))))
+    analysis = analyse(a_run(plan, *(a_launch(V2, n, *rounds) for n in range(12))))
     return analysis.results[0], {caveat.code for caveat in analysis.caveats}
 
 
@@ -164,7 +184,7 @@ def test_of_a_case_that_is_too_noisy_only_the_steady_latency_is_shown():
     result, codes = result_with(a_round([100] * 700), a_round([100], order=1, index=1, disturbances=("steal",)), COLD)
     assert codes == {"too-noisy"}
     assert result.latency_ns is not None
-    assert (result.cold_ns, result.first_ns, result.load_ns) == (None,) * 3
+    assert (*result.percentiles.values(), result.cold_ns, result.first_ns, result.load_ns) == (None,) * 5
 
 
 def test_cold_is_judged_by_its_own_rounds():
@@ -173,6 +193,6 @@ def test_cold_is_judged_by_its_own_rounds():
     result, codes = result_with(*steady, COLD, bad)
     assert codes == {"disturbed-rounds", "cold-too-noisy"}
     assert result.cold_ns is None
-    assert None not in (result.first_ns, result.load_ns)
+    assert None not in (result.percentiles[90.0], result.first_ns, result.load_ns)
     result, _ = result_with(*steady, COLD)
     assert result.cold_ns.value == pytest.approx(310)

@@ -19,7 +19,7 @@ def a_reply(**changes):
 
 def judged(reply, other_cpus=1):
     usual = UsualSpeed()
-    for _ in range(10):  # quiet rounds came before
+    for _ in range(4):  # quiet rounds came before
         usual.remember(USUAL_NS, USUAL_NS)
     usual.remember(reply.workload_before_ns, reply.workload_after_ns)
     return disturbances(reply, threads=1, other_cpus=other_cpus, usual=usual)

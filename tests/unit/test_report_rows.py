@@ -7,16 +7,21 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mnbench import report
 from mnbench.errors import StoreError, UnknownNameError
+from mnbench.records import PERCENTILES
 from mnbench.report.rows import comparison_rows, summary_rows
 from tests.builders import make_run, paper_table, with_caveat, with_failure, without_interval
 
 HEADER = (
     "run_id,case_id,model,backend,precision,threads,batch,resolution,top1_pct,top1_source,params,madds,"
-    "latency_median_ms,latency_ci_low_ms,latency_ci_high_ms,latency_p90_ms,latency_p99_ms,launches,samples,"
+    "latency_median_ms,latency_ci_low_ms,latency_ci_high_ms,"
+    "latency_p50_ms,latency_p50_low_ms,latency_p50_high_ms,latency_p90_ms,latency_p90_low_ms,latency_p90_high_ms,"
+    "latency_p95_ms,latency_p95_low_ms,latency_p95_high_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,"
+    "latency_p99_9_ms,latency_p99_9_low_ms,latency_p99_9_high_ms,launches,samples,"
     "paper_latency_ms,paper_ratio,ratio,ratio_ci_low,ratio_ci_high,verdict,effective_threads,effective_precision,"
     "max_abs_error,cold_median_ms,"
     "cold_ci_low_ms,cold_ci_high_ms,first_median_ms,first_ci_low_ms,first_ci_high_ms,load_median_ms,load_ci_low_ms,"
@@ -47,6 +52,20 @@ def test_a_figure_that_does_not_exist_is_an_empty_cell_and_counts_stay_whole(tmp
     assert rows[SHUFFLE]["paper_latency_ms"] == rows[SHUFFLE]["paper_ratio"] == rows[SHUFFLE]["latency_p99_ms"] == ""
     assert rows[V1]["params"] == "4230017"
     assert "nan" not in (tmp_path / "summary.csv").read_text().lower()
+
+
+def test_every_column_of_a_percentile_is_read_as_a_float_and_is_empty_where_there_is_none(tmp_path: Path) -> None:
+    run, analysis = make_run()
+    report.write_all(run, analysis, tmp_path, ["summary"])
+    table = pd.read_csv(tmp_path / "summary.csv")
+    names = [name for name in table.columns if name.startswith("latency_p")]
+    assert len(names) == 3 * len(PERCENTILES)
+    assert {str(table[name].dtype) for name in names} == {"float64"}
+    p90 = analysis.results[0].percentiles[90.0]
+    assert p90 is not None
+    cells = table.loc[0, ["latency_p90_low_ms", "latency_p90_ms", "latency_p90_high_ms"]]
+    assert list(cells) == pytest.approx([p90.low / 1e6, p90.value / 1e6, p90.high / 1e6], abs=1e-6)
+    assert all(table[name].isna().all() for name in names if "p90" not in name)
 
 
 def test_paper_ratios_come_from_the_published_milliseconds() -> None:

@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from mnbench.errors import MnbenchError, UnknownNameError
-from mnbench.records import Analysis, Run, Verdict
+from mnbench.records import PERCENTILES, Analysis, Run, Verdict
 from mnbench.report.headline import headline
 from mnbench.report.html import page
 from mnbench.report.json_text import to_json
 from mnbench.report.markdown import Shown, fill, stale
-from mnbench.report.numbers import bracketed, count, plus_minus
+from mnbench.report.numbers import bracketed, count, lopsided, plus_minus
 from mnbench.report.rows import summary_rows
 from mnbench.report.terminal import render
 from tests.builders import (
@@ -59,6 +59,23 @@ def test_a_number_has_no_more_digits_than_its_interval_supports(
     assert bracketed(value, low, high) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (6.284, 6.108, 8.71, "6.3 [6.1, 8.7]"),  # by its whole width: 6 [6, 9]
+        (6.284, 6.283, 8.71, "6.3 [6.3, 8.7]"),
+        (6.284, 6.284, 8.71, "6 [6, 9]"),
+        (6.2143, 6.139, 6.289, "6.21 [6.14, 6.29]"),
+        (7.0, 7.0, 7.0, "7.00 [7.00, 7.00]"),
+        (None, None, None, "–"),
+    ],
+)
+def test_a_lopsided_interval_has_a_digit_more_where_its_shorter_side_supports_it(
+    value: float | None, low: float | None, high: float | None, expected: str
+) -> None:
+    assert lopsided(value, low, high) == expected
+
+
 def test_the_short_form_of_an_interval_and_of_a_count() -> None:
     assert plus_minus(6.2143, 6.139, 6.289) == "6.21 ±1.2 %"
     assert (count(3_504_872), count(300_774_272), count(None)) == ("3.50M", "301M", "–")
@@ -76,6 +93,50 @@ def test_the_terminal_shows_every_figure_in_full(made: tuple[Run, Analysis], wid
             assert bracketed(*interval) in text or plus_minus(*interval) in text
 
 
+def with_percentiles(made: tuple[Run, Analysis], *percents: float) -> tuple[Run, Analysis]:
+    """The run with every percentile asked for, and those of `percents` known in the first case, 9 % above the latency."""
+    run, analysis = made
+    first = analysis.results[0]
+    assert first.latency_ns is not None
+    known = {percent: estimate(1.09 * first.latency_ns.value, 3.0) for percent in percents}
+    results = [replace(result, percentiles=dict.fromkeys(PERCENTILES)) for result in analysis.results]
+    results[0] = replace(first, percentiles={**results[0].percentiles, **known})
+    return replace(run, plan=replace(run.plan, percentiles=PERCENTILES)), replace(analysis, results=tuple(results))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_percentiles_are_a_table_of_their_own_that_shows_every_figure_in_full(width: int) -> None:
+    text = shown(*with_percentiles(make_run(), *PERCENTILES), width).partition("Percentiles\n")[2]
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert re.findall(r"p[\d.]+ ms", text) == ["p50 ms", "p90 ms", "p95 ms", "p99 ms", "p99.9 ms"]
+    assert len(re.findall(r"9\.6 \[9\.3, 9\.9\]", text)) == len(PERCENTILES)
+
+
+def test_percentiles_that_no_case_has_have_no_column_and_are_named() -> None:
+    text = shown(*with_percentiles(make_run(), 50.0, 95.0, 99.0), 100).partition("Percentiles\n")[2]
+    assert re.findall(r"p[\d.]+ ms", text) == ["p50 ms", "p95 ms", "p99 ms"]
+    words = " ".join(text.split())
+    assert "disturbed ones included" in words
+    assert "says nothing of waiting in a queue" in words
+    assert "No case has p90 and p99.9" in words
+
+
+def test_without_a_percentile_there_is_no_table_of_them() -> None:
+    made = with_percentiles(make_run())
+    assert "Percentiles" not in shown(*made, 100)
+    assert "Percentiles" not in page(*made)
+
+
+def test_the_page_has_the_percentiles_with_their_intervals() -> None:
+    made = with_percentiles(make_run(), 99.9)
+    text = page(*made)
+    row = summary_rows(*made)[0]
+    assert '<th class="n">p99.9 ms</th>' in text
+    assert "p90 ms" not in text
+    assert lopsided(row.latency_p99_9_ms, row.latency_p99_9_low_ms, row.latency_p99_9_high_ms) in text
+    assert "disturbed ones included" in text
+
+
 def test_the_terminal_shows_caveats_with_advice_and_failures_with_reason() -> None:
     run, analysis = with_failure(*make_run(), V1, reason="killed [bold]by signal 9")
     text = shown(run, with_caveat(analysis, V1), 100)
@@ -89,6 +150,8 @@ def test_json_has_numbers_and_nulls() -> None:
     document = json.loads(to_json(run, with_caveat(analysis, V1)))
     row = next(row for row in document["summary"] if row["case_id"] == V1)
     assert row["latency_median_ms"] is None
+    assert (row["latency_p90_ms"], row["latency_p99_9_high_ms"]) == (None, None)
+    assert document["summary"][1]["latency_p90_low_ms"] < document["summary"][1]["latency_p90_high_ms"]
     assert row["params"] == 4230017
     assert document["failures"][0]["reason"] == "killed by signal 9"
     assert document["caveats"][0]["advice"]

@@ -182,6 +182,15 @@ def test_a_memory_reading_stored_before_they_were_repeated_is_that_of_the_first_
     assert (old.memory[0].launch, old.memory[0].above_runtime_bytes, old.plan.memory_launches) == (0, 2, 1)
 
 
+def test_a_run_stored_before_percentiles_could_be_chosen_has_the_default_ones(tmp_path):
+    store.RunWriter(tmp_path, a_run(a_plan(a_case(), percentiles=(50.0, 99.9))))
+    assert store.load(tmp_path).plan.percentiles == (50.0, 99.9)
+    document = json.loads((tmp_path / "run.json").read_text())
+    del document["plan"]["percentiles"]
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    assert store.load(tmp_path).plan.percentiles == (90.0, 99.0)
+
+
 def test_another_schema_version_is_refused_by_its_number(tmp_path):
     write(tmp_path)
     path = tmp_path / store.RUN_FILE
