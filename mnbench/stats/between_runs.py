@@ -49,7 +49,8 @@ class CaseDiff:
     """Usable launches."""
     new_launches: int
     ratio: Estimate | None
-    """new / old, relative to the other cases: above 1 is slower. Of a single case, relative to the reference workload."""
+    """new / old, relative to the other cases, above 1 is slower: to those of its backend if it has three or more. Of a single
+    case, relative to the reference workload."""
     p_adjusted: float | None
     """The larger p of the two tests, after Holm's correction over the compared cases."""
     verdict: Verdict | None
@@ -215,7 +216,7 @@ def _entries(
     old, new = sides
     compared = [case for case, reason in reasons.items() if reason is None]
     middles = {case: statistics.fmean(statistics.fmean(side.logs[case].values()) for side in sides) for case in compared}
-    tests = {case: _tests(case, middles, old, new) for case in compared}
+    tests = {case: _tests(case, _peers(case, middles), old, new) for case in compared}
     known = {case: test for case, test in tests.items() if test is not None}
     adjusted = dict(zip(known, holm([p for _, p in known.values()]), strict=True))
     equivalent = dict(zip(known, holm([mean.p_outside(log_margin(plan)) for mean, _ in known.values()]), strict=True))
@@ -242,6 +243,15 @@ def _entries(
             not_compared=reason,
             regression=is_regression(ratio, verdict, limit_pct),
         )
+
+
+def _peers(case: Case, middles: Mapping[Case, float]) -> Mapping[Case, float]:
+    """Return the cases that a case is held against, and itself: those of its backend, or all where these are two or fewer.
+
+    What a backend did as a whole is a `CommonShift`; among cases of another backend it would be a fault of each case.
+    """
+    own = {other: middle for other, middle in middles.items() if other.backend == case.backend}
+    return own if len(own) > 2 else middles
 
 
 def _tests(case: Case, middles: Mapping[Case, float], old: _Side, new: _Side) -> tuple[Mean, float] | None:
