@@ -26,7 +26,13 @@ def levels(number: int) -> Array:
 
 
 def run_of_logs(
-    cases: list[Case], logs: Array, *, stream: Array | None = None, workload: Array | None = None, first: int = 0, **changes: object
+    cases: list[Case],
+    logs: Array,
+    *,
+    stream: Array | None = None,
+    workload: Array | None = None,
+    first: int = 0,
+    **changes: object,
 ) -> Run:
     """Return a run of `logs` (waves x cases), one round of one inference a launch; not finite: the round was disturbed.
 

@@ -35,7 +35,9 @@ def latency_ns(case, network_factor):
     return EDGE_NS + operator.copies * (case.batch * time_of(operator) + tail)
 
 
-def made_up(*, quick=True, factor=1.0, change=lambda case, launch, ns: ns, keep=lambda case: True, disturbed=lambda case, launch: False):
+def made_up(
+    *, quick=True, factor=1.0, change=lambda case, launch, ns: ns, keep=lambda case: True, disturbed=lambda case, launch: False
+):
     """Return the run of a plan whose latencies are those true times, all 3 % higher in every other launch."""
     cases = plan_cases(BACKENDS, quick=quick, memory_bytes=1 << 40, skipped=[])
     samples = [

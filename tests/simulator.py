@@ -128,4 +128,3 @@ def autoregression(coefficient: float, shape: tuple[int, ...], generator: np.ran
     shocks = generator.normal(0, np.sqrt(1 - coefficient**2), shape)
     shocks[..., 0] /= np.sqrt(1 - coefficient**2)
     return np.asarray(lfilter([1.0], [1.0, -coefficient], shocks, axis=-1))
-

@@ -226,7 +226,7 @@ def _entries(
         mean, _ = known.get(case, (None, None))
         ratio = None if mean is None else mean.estimate(plan.level, method)
         if reason is None and mean is None:
-            reason = "there is nothing to hold it against: neither other cases nor readings of the reference workload"
+            reason = _unheld(old, new)
         if unquiet and ratio is not None and ratio.half_width_pct > plan.equivalence_pct:
             wide = f"more than a sixth of the rounds in {' and '.join(unquiet)} were disturbed, and its interval is wide"
             reason, ratio = f"{wide} (± {ratio.half_width_pct:.1f} %)", None
@@ -327,6 +327,15 @@ def _series_difference(new: LaunchLogs, old: LaunchLogs) -> Mean | None:
 def _moved(old: LaunchLogs, new: LaunchLogs) -> float | None:
     """Return the difference of the mean logarithms of a reference; None without readings in both."""
     return statistics.fmean(new.values()) - statistics.fmean(old.values()) if old and new else None
+
+
+def _unheld(old: _Side, new: _Side) -> str:
+    """Say why a case that has no others next to it was not compared with the reference workload either."""
+    moved = _moved(old.stream, new.stream)
+    if moved is not None and _memory_moved(old, new):
+        by_pct = 100 * abs(math.expm1(moved))
+        return f"the memory's speed differs by {by_pct:.1f} %, and there are no other cases to hold it against"
+    return "there is nothing to hold it against: neither other cases nor readings of the reference workload"
 
 
 def _memory_moved(old: _Side, new: _Side) -> bool:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mnbench import compare, stats, store
+from mnbench import stats, store
 from mnbench.errors import WorkerError
 from mnbench.measure.conduct import conduct
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
-from mnbench.stats import covariate
 from tests.conftest import a_plan, a_run
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -134,21 +132,6 @@ def test_the_stream_is_timed_beside_steady_rounds_and_no_others(tmp_path):
     for measured in rounds:
         readings = (measured.stream_before_ns, measured.stream_after_ns)
         assert all(ns and ns > 100_000 for ns in readings) if measured.regime == "steady" else readings == (None, None)
-
-
-def test_a_run_begun_without_the_stream_goes_on_without_it(tmp_path):
-    """An older version wrote its tables, which have no columns for the readings."""
-    begun = measure(tmp_path / "begun")
-    bare = {"stream_before_ns": None, "stream_after_ns": None}
-    without = tuple(replace(s, rounds=tuple(replace(r, **bare) for r in s.rounds)) for s in begun.samples)
-    run = replace(begun, finished=False, samples=without, plan=replace(begun.plan, launches=3))
-    (tmp_path / "on").mkdir()
-    writer = store.RunWriter(tmp_path / "on", run)
-    conduct(run.plan, {NULL.id: None}, tmp_path, writer.logs, writer, already=compare.already(run))
-    writer.finish(finished=False)
-    (gone_on,) = (samples for samples in store.load(tmp_path / "on").samples if samples.launch == 2)
-    assert gone_on.rounds
-    assert not covariate.stream_logs([gone_on])
 
 
 def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):

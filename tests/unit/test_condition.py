@@ -15,14 +15,16 @@ QUIET, LOAD = Condition(rule="quiet"), Condition(rule="steady-load", busy_cpus=1
 
 
 def run_beside(*loads, cpus=2, **plan):
-    """A run of two cases on one of the CPUs; `loads` has, by launch, how many others were busy. Marked as when it was measured."""
+    """A run of two cases on one of the CPUs; `loads` has, by launch, how many others were busy. Marked as when measured."""
 
     def measured(ns, busy):
         marked = (LOADED,) if busy > 0.25 * (cpus - 1) else ()
         readings = {"workload_before_ns": 70_000, "workload_after_ns": 70_000}
         return a_round([ns], wall_ns=WALL_NS, other_cpus_ns=round(busy * WALL_NS), disturbances=marked, **readings)
 
-    launches = [a_launch(c, n, measured(ns + n, busy)) for n, busy in enumerate(loads) for c, ns in ((V2, 10**6), (V1, 2 * 10**6))]
+    launches = [
+        a_launch(c, n, measured(ns + n, busy)) for n, busy in enumerate(loads) for c, ns in ((V2, 10**6), (V1, 2 * 10**6))
+    ]
     return a_run(a_plan(V2, V1, **plan), *launches, environment=an_environment(logical_cpus=cpus))
 
 
@@ -88,7 +90,9 @@ def test_what_counts_as_load_is_a_share_of_the_other_cpus(busy, expected):
 def test_too_few_rounds_or_too_short_ones_tell_no_condition():
     assert condition_of(run_beside(1.0, 1.0)) == QUIET  # four rounds
     run = run_beside(*[1.0] * 8)
-    short = tuple(replace(s, rounds=tuple(replace(r, wall_ns=10**7, other_cpus_ns=10**7) for r in s.rounds)) for s in run.samples)
+    short = tuple(
+        replace(s, rounds=tuple(replace(r, wall_ns=10**7, other_cpus_ns=10**7) for r in s.rounds)) for s in run.samples
+    )
     assert condition_of(replace(run, samples=short)) == QUIET
 
 

@@ -49,8 +49,8 @@ def test_two_halves_of_one_run_seldom_have_a_slower_case(waves, correlation):
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_two_halves_of_one_run_seldom_have_a_backend_that_is_slower_as_a_whole(correlation):
-    found = [diff(*pair) for pair in pairs_of_runs(10, correlation, runs=60)]
-    assert sum(bool(each.slower_backends) for each in found) <= 0.05 * 60
+    found = [diff(*pair) for pair in pairs_of_runs(10, correlation, runs=40)]
+    assert sum(bool(each.slower_backends) for each in found) <= 0.05 * 40
 
 
 def memory_moved(waves, seed):
@@ -76,14 +76,14 @@ def test_memory_of_another_speed_that_cases_feel_differently_seldom_makes_one_sl
 
 @pytest.mark.parametrize(("waves", "found_at_least"), [(10, 0.3), (20, 0.7)])
 def test_one_case_that_became_slower_by_five_per_cent_is_found_and_no_other(waves, found_at_least):
-    """How often: 57 and 82 of 100 runs of ten and twenty waves, with the scatter of the reference host's launches."""
+    """How often: in 44 and 85 of 100 runs of ten and twenty waves, with the scatter of the reference host's launches."""
     planted = np.zeros(len(CASES))
     planted[4] = np.log(1.05)
-    found = [diff(*pair) for pair in pairs_of_runs(waves, 0.5, planted, seed=2, runs=60)]
+    found = [diff(*pair) for pair in pairs_of_runs(waves, 0.5, planted, seed=2, runs=40)]
     hits = [verdicts(each)[CASES[4]] is Verdict.SLOWER for each in found]
     others = [{case for case, verdict in verdicts(each).items() if verdict is Verdict.SLOWER} - {CASES[4]} for each in found]
     assert np.mean(hits) >= found_at_least
-    assert sum(map(bool, others)) <= 0.05 * 60
+    assert sum(map(bool, others)) <= 0.05 * 40
     ratios = [entry.ratio.value for each in found for entry in each.cases if entry.case == CASES[4]]
     assert np.mean(ratios) == pytest.approx(1.05, rel=0.004)
 
@@ -95,8 +95,10 @@ def shifted(*backends):
 def quiet_pairs(change, seed, waves=12):
     """Yield runs whose waves agree to within half a per cent."""
     generator = np.random.default_rng(seed)
-    for _ in range(40):
-        logs = levels(len(CASES)) + generator.normal(0, 0.005, (2, waves, 1)) + generator.normal(0, 0.01, (2, waves, len(CASES)))
+    for _ in range(20):
+        logs = (
+            levels(len(CASES)) + generator.normal(0, 0.005, (2, waves, 1)) + generator.normal(0, 0.01, (2, waves, len(CASES)))
+        )
         yield tuple(run_of_logs(CASES, side) for side in (logs[0], logs[1] + change))
 
 
@@ -166,7 +168,7 @@ def test_a_single_case_beside_memory_of_another_speed_is_not_judged():
     old, new = (run_of_logs(CASES[:1], side, stream=stream) for side, stream in zip(logs, (still, moved), strict=True))
     (entry,) = diff(old, new).cases
     assert entry.verdict is None
-    assert entry.not_compared
+    assert entry.not_compared == "the memory's speed differs by 15.0 %, and there are no other cases to hold it against"
 
 
 def test_launches_that_some_cases_lost_do_not_move_what_the_others_are_held_against():

@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnbench.catalog.operators import parse
-from mnbench.records import Case, LaunchFailure
-from mnbench.studies import separable
+from mnbench.records import Case
 from mnbench.studies._operator_slopes import NOT_MEASURED, TOO_FEW, Key, Times, single_of
 from mnbench.studies._separable_grid import V1_LAYERS, copies_of
 from mnbench.studies.separable import operator_times
