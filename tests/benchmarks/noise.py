@@ -2,6 +2,7 @@
 
     python tests/benchmarks/noise.py bursts       a process on the measured CPU, busy 40 % of the time in bursts of 0.2 to 2 s
     python tests/benchmarks/noise.py bandwidth    a process on another CPU that streams through memory without pause
+    python tests/benchmarks/noise.py steady       a process on another CPU that computes without pause, as a busy browser does
 
 Each of `--trials` compares MobileNetV2 in both runtimes for `--budget` seconds. It is right when the ratio lies within 2 % of
 the quiet one (measured first, for four budgets), or when the verdict is inconclusive or too noisy and a caveat says why.
@@ -33,6 +34,12 @@ while True:
         pass
     time.sleep(random.uniform(0.3, 3.0))
 """
+STEADY = """
+import os
+os.sched_setaffinity(0, {%d})
+while True:
+    pass
+"""
 BANDWIDTH = """
 import os, numpy as np
 os.sched_setaffinity(0, {%d})
@@ -44,7 +51,7 @@ while True:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("bursts", "bandwidth"))
+    parser.add_argument("kind", choices=("bursts", "bandwidth", "steady"))
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--budget", type=float, default=20.0)
     parser.add_argument("--cache", type=Path, default=Path("models"))
@@ -82,7 +89,7 @@ def neighbour(kind: str):
     """Run a noisy process for as long as the block lasts."""
     cpus = sorted(os.sched_getaffinity(0))
     measured = cpus[-1]
-    code = BURSTS % measured if kind == "bursts" else BANDWIDTH % cpus[0]
+    code = {"bursts": BURSTS % measured, "bandwidth": BANDWIDTH % cpus[0], "steady": STEADY % cpus[0]}[kind]
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
         yield

@@ -1,6 +1,7 @@
 """Does the method keep its promises on this machine, over many whole runs? Run by hand, with the machine to itself:
 
-    python tests/benchmarks/trials.py planted    runs of two cases, one slower by 3 %: how often is it found?
+    python tests/benchmarks/trials.py planted    one of two cases slower by `--pct` %: how often is it found in `--budget` s?
+    python tests/benchmarks/trials.py pairs RUN ...   stored runs of one thing: how often does `diff` call a case slower?
     python tests/benchmarks/trials.py spread     whole default runs: do the ratios spread no more than their intervals promise?
 
 Each prints one line a run and a sum. `--trials`, `--budget` (seconds a run) and `--seed` change what is done.
@@ -22,61 +23,71 @@ from mnbench import compare, stats, store
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
 from mnbench.stats.analysis import compare_pairs, trusted_samples
+from mnbench.stats.between_runs import diff
 from mnbench.stats.covariate import stream_logs
 from mnbench.stats.intervals import holm, t_quantile
 from mnbench.stats.rounds import launch_logs
 from mnbench.stats.selftest import wilson
 
-PLANTED_PCT = 3
-STEPS = 3
-MOST_LAUNCHES = 500
-"""Of a step."""
 MOST_OVER = 1.2
 """All ratios' spread together over what is promised: some 16 ratios of ten runs, of which many share a case, stay below it by
 chance alone 19 times in 20."""
+GATE_PCT = 3.0
 SUBJECTS = tuple(itertools.product(("mobilenet_v2_1.0_224", "mobilenet_v1_1.0_224"), ("ort", "openvino")))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("planted", "spread"))
+    parser.add_argument("what", choices=("planted", "pairs", "spread"))
+    parser.add_argument("runs", nargs="*", type=Path, help="run directories, for `pairs`")
     parser.add_argument("--trials", type=int, help="runs (default: 40 planted, 10 spread)")
-    parser.add_argument("--budget", type=float, help="seconds of measuring a run (default: 57 planted, 90 spread)")
+    parser.add_argument("--budget", type=float, help="seconds of measuring a run (default: 20 planted, 90 spread)")
+    parser.add_argument("--pct", type=float, default=3.0, help="the slow-down that is planted (default 3)")
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further one has the next")
     parser.add_argument("--cache", type=Path, default=Path("models"))
     options = parser.parse_args()
-    return {"planted": planted, "spread": spread}[options.what](options)
+    return {"planted": planted, "pairs": pairs, "spread": spread}[options.what](options)
 
 
 def planted(options: argparse.Namespace) -> int:
-    """Compare a copy with a copy that is slower by 3 %, over and over.
-
-    A trial is measured in steps of a third of its budget, and ends when its interval is narrow enough to see half of what is
-    planted, whatever the interval says; its launches are those of all its steps.
-    """
+    """Compare a copy with a copy that is slower, over and over."""
     trials, found = options.trials or 40, 0
-    budget_s = options.budget or 57.0
     for number in range(trials):
         model, backend = SUBJECTS[number % len(SUBJECTS)]
-        copy, slow = (Case(model=model, backend=backend, variant=variant) for variant in ("copy1", f"slow{PLANTED_PCT}"))
-        runs: list[Run] = []
-        for step in range(STEPS):
-            request = compare.Request(
-                models=(model,), backends=(backend,), budget_s=budget_s / STEPS, seed=options.seed + STEPS * number + step,
-                cache=options.cache, regimes=("steady",),
-            )  # fmt: skip
-            plan = replace(
-                compare.plan(request), cases=(copy, slow), launches=MOST_LAUNCHES, rounds_per_launch=1, round_target_ms=250.0
-            )
-            runs.append(measured(plan, request))
-            comparison = compared(runs, slow, copy)
-            if comparison.ratio is not None and comparison.ratio.half_width_pct <= PLANTED_PCT / 2:
-                break
+        variants = ("copy1", f"slow{options.pct:g}")
+        copy, slow = (Case(model=model, backend=backend, variant=variant) for variant in variants)
+        request = compare.Request(
+            models=(model,), backends=(backend,), budget_s=options.budget or 20.0, seed=options.seed + number,
+            cache=options.cache, regimes=("steady",),
+        )  # fmt: skip
+        run = measured(replace(compare.plan(request), cases=(copy, slow), launches=500), request)
+        comparison = compared(run, slow, copy)
         found += comparison.verdict is Verdict.SLOWER
-        print(f"{number + 1:2}: {model} {backend}: {shown(comparison)}, {sum(r.measuring_s for r in runs):.0f} s", flush=True)
+        print(f"{number + 1:2}: {model} {backend}: {shown(comparison)}, {run.measuring_s:.0f} s", flush=True)
     rate = wilson(found, trials)
-    print(f"a planted {PLANTED_PCT} % was found in {found} of {trials} runs [{100 * rate.low:.0f} %, {100 * rate.high:.0f} %]")
+    print(
+        f"a planted {options.pct:g} % was found in {found} of {trials} runs [{100 * rate.low:.0f} %, {100 * rate.high:.0f} %]"
+    )
     return 0 if found >= 0.9 * trials else 1
+
+
+def pairs(options: argparse.Namespace) -> int:
+    """Compare each two of some stored runs, in both directions, as the gate does."""
+    runs = [store.load(directory) for directory in options.runs]
+    slower = failed = 0
+    widths: list[float] = []
+    for old, new in itertools.permutations(runs, 2):
+        found = diff(old, new, fail_if_slower_pct=GATE_PCT)
+        names = [entry.case.id for entry in found.cases if entry.verdict is Verdict.SLOWER]
+        slower += bool(names)
+        failed += bool(found.regressions or found.slower_backends)
+        widths += [entry.ratio.half_width_pct for entry in found.cases if entry.ratio is not None]
+        if names:
+            print(f"{old.id} -> {new.id}: slower: {', '.join(names)}", flush=True)
+    count = len(runs) * (len(runs) - 1)
+    print(f"of {count} pairs {slower} had a case called slower, {failed} would fail at {GATE_PCT:g} %")
+    print(f"half widths: median {statistics.median(widths):.1f} %, {len(widths)} of {count * len(found.cases)} cases compared")
+    return 0 if slower <= 0.05 * count else 1
 
 
 def spread(options: argparse.Namespace) -> int:
@@ -132,16 +143,11 @@ def ratios(run: Run) -> Iterator[tuple[str, Comparison, int]]:
             yield f"{comparison.case.id} / {comparison.baseline.id}", comparison, fewest
 
 
-def compared(runs: Sequence[Run], case: Case, baseline: Case) -> Comparison:
-    """Return the comparison, over all the launches of `runs`, of two cases that a plan's own pairs do not hold."""
-    logs: dict[str, dict[int, float]] = {case.id: {}, baseline.id: {}}
-    stream: dict[int, float] = {}
-    for number, run in enumerate(runs):
-        for one in (case, baseline):
-            found = launch_logs([s for s in trusted_samples(run) if s.case == one])
-            logs[one.id] |= {MOST_LAUNCHES * number + launch: value for launch, value in found.items()}
-        stream |= {MOST_LAUNCHES * number + launch: value for launch, value in stream_logs(trusted_samples(run)).items()}
-    (comparison,) = compare_pairs([(case, baseline)], logs, runs[0].plan, stream)
+def compared(run: Run, case: Case, baseline: Case) -> Comparison:
+    """Return the comparison of two cases that a plan's own pairs do not hold."""
+    trusted = trusted_samples(run)
+    logs = {one.id: launch_logs([s for s in trusted if s.case == one]) for one in (case, baseline)}
+    (comparison,) = compare_pairs([(case, baseline)], logs, run.plan, stream_logs(trusted))
     return comparison
 
 
