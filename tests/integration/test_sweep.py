@@ -61,7 +61,7 @@ def test_one_fresh_process_a_launch_opens_all_cases_of_a_backend(tmp_path):
 
 def test_a_case_that_crashes_the_process_is_reported_and_the_others_go_on_in_a_new_one(tmp_path):
     crashing = Case(model="none", backend="crashing")
-    run = sweep(tmp_path, plan_of(NULLS[0], crashing, NULLS[1]))
+    run = sweep(tmp_path, plan_of(NULLS[0], crashing, NULLS[1], round_target_ms=20.0))
     assert {failure.case for failure in run.failures} == {crashing}
     assert all(sum(s.case == case for s in run.samples if s.rounds) == 3 for case in NULLS[:2])
 
