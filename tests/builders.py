@@ -242,7 +242,6 @@ def samples(case: Case, launch: int, latency_ms: float) -> Samples:
             started_ns=0,
             settle_ns=(latency_ns * 2,),
             latencies_ns=(latency_ns - 1000, latency_ns, latency_ns + 1000),
-            settled=True,
             wall_ns=3 * latency_ns,
             cpu_ns=3 * latency_ns,
             idle_cpu_ns=0,

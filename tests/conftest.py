@@ -74,7 +74,7 @@ def a_plan(*cases: Case, **changes: Any) -> Plan:
 def a_round(latencies_ns: Sequence[int], order: int = 0, **changes: Any) -> Round:
     fields: dict[str, Any] = {
         "index": 0, "order": order, "started_ns": 0, "settle_ns": (1,), "latencies_ns": tuple(latencies_ns),
-        "settled": True, "wall_ns": sum(latencies_ns), "cpu_ns": sum(latencies_ns), "idle_cpu_ns": 0,
+        "wall_ns": sum(latencies_ns), "cpu_ns": sum(latencies_ns), "idle_cpu_ns": 0,
         "voluntary_switches": 0, "involuntary_switches": 0, "run_queue_wait_ns": 0, "steal_ns": 0, "foreign_cpu_ns": 0,
         "pressure_us": None, "throttled_ns": None,
     }  # fmt: skip

@@ -35,11 +35,15 @@ def latency_ns(case, network_factor):
     return EDGE_NS + operator.copies * (case.batch * time_of(operator) + tail)
 
 
-def made_up(*, quick=True, factor=1.0, change=lambda case, launch, ns: ns, keep=lambda case: True):
+def made_up(
+    *, quick=True, factor=1.0, change=lambda case, launch, ns: ns, keep=lambda case: True, disturbed=lambda case, launch: False
+):
     """Return the run of a plan whose latencies are those true times, all 3 % higher in every other launch."""
     cases = plan_cases(BACKENDS, quick=quick, memory_bytes=1 << 40, skipped=[])
     samples = [
-        a_launch(case, launch, a_round([int(change(case, launch, latency_ns(case, factor) * (1 + 0.03 * (launch % 2))))] * 3))
+        a_launch(case, launch, a_round(
+            [int(change(case, launch, latency_ns(case, factor) * (1 + 0.03 * (launch % 2))))] * 3,
+            disturbances=("changed CPU speed",) if disturbed(case, launch) else ()))
         for case in cases if keep(case) for launch in range(LAUNCHES)
     ]  # fmt: skip
     return a_run(a_plan(*cases, baseline=NETWORK, study="separable"), *samples)

@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 
-ROUND_S = 0.35
+ROUND_S = 0.15
 START_S = 0.35
 TICK_S = 0.05
 
@@ -69,18 +69,18 @@ MODELS: Sequence[Noise] = (
 
 
 def simulate(
-    noise: Noise, cases: int, *, launches: int, rounds: int = 2, samples: int = 20, trials: int = 1, seed: int = 0
+    noise: Noise, cases: int, *, launches: int, rounds: int = 3, samples: int = 20, trials: int = 1, seed: int = 0
 ) -> Array:
     """Return the logarithm of each round's median latency, with shape (trials, launches, rounds, cases).
 
     Every case has the true latency 1, so the truth of each logarithm of a ratio is 0. The rounds of a trial take place one
-    after another, in the order of `order_of_pass`, after the launches of their wave have started.
+    after another, every pass in another random order, after the launches of their wave have started.
     """
     generator = np.random.default_rng(seed)
     wave_s = cases * (START_S + rounds * ROUND_S)
     machine = speeds(noise, launches * wave_s, trials, generator)
-    place = np.array([[[_places(cases, launch * rounds + index, trial) for index in range(rounds)]
-                       for launch in range(launches)] for trial in range(trials)])  # fmt: skip
+    passes = np.broadcast_to(np.arange(cases), (trials, launches, rounds, cases))
+    place = np.random.default_rng((seed, 1)).permuted(passes, axis=-1)
     starts_s = (
         wave_s * np.arange(launches)[:, None, None] + cases * START_S + ROUND_S * (cases * np.arange(rounds)[:, None] + place)
     )
@@ -129,9 +129,3 @@ def autoregression(coefficient: float, shape: tuple[int, ...], generator: np.ran
     shocks = generator.normal(0, np.sqrt(1 - coefficient**2), shape)
     shocks[..., 0] /= np.sqrt(1 - coefficient**2)
     return np.asarray(lfilter([1.0], [1.0, -coefficient], shocks, axis=-1))
-
-
-def _places(cases: int, number: int, seed: int) -> list[int]:
-    """Return the place of each case in one pass."""
-    order = order_of_pass(range(cases), number, seed)
-    return [order.index(case) for case in range(cases)]

@@ -27,6 +27,8 @@ WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
 IMAGE_BYTES = 20 << 20
 """Activations of one image of the largest network."""
+RESERVE_S = 0.5
+"""Of the budget: a wave that takes a little longer than the last one keeps its last rounds."""
 SHORTEST, LONGEST = 0.75, 2.0
 """Times its planned length that a round may have, so that whole waves use up the budget."""
 
@@ -92,7 +94,7 @@ class _Waves(Conductor):
 
     def _round_ms(self, cases: int, until_s: float) -> float:
         """Return how long the rounds of the next wave are, so that whole waves use up the budget: as many as fit."""
-        wave_s, left_s = self._expected_wave_s(), until_s - self.elapsed_s()
+        wave_s, left_s = self._expected_wave_s(), until_s - self.elapsed_s() - RESERVE_S
         if not wave_s or self._plan.target_ci_pct is not None:
             return self._planned_ms
         waves = max(1, int(left_s / (wave_s + self._stretch_s(SHORTEST * self._planned_ms, cases))))

@@ -105,7 +105,7 @@ def conclusions(found: RunDiff) -> list[str]:
         lines.append(f"Only in NEW, and not judged: {', '.join(case.id for case in found.only_in_new)}.")
     level = f"{found.level * 100:g} %"
     lines.append(
-        f"new / old: each case relative to the other cases of its waves, at one speed of the memory; {level} intervals. "
+        f"new / old: each case relative to the others of its backend, at one speed of the memory; {level} intervals. "
         "A case is called slower or faster only if it is so relative to the reference workload as well. Verdicts: Holm's "
         f"correction over the cases compared; equivalent within ±{found.equivalence_pct:g} %. As a gate, "
         "`mnbench compare --env` is more sensitive."

@@ -1,7 +1,7 @@
 """One run against an earlier one, case by case: what `mnbench diff` says. Pure: records in, records out.
 
 Launches of two runs share no wave, so they cannot be paired, and the machine may run at another speed. So a case is judged
-twice: relative to the other cases of the same waves, at a common speed of the memory, and relative to the reference workload.
+twice: relative to the other cases of its backend, at a common speed of the memory, and relative to the reference workload.
 It is faster or slower only when both say so. What all cases of a backend do together is one line of its own (`CommonShift`).
 docs/methodology.md says what follows for the gate, and why `mnbench compare --env` is the better one.
 """
@@ -34,7 +34,7 @@ MEMORY_MOVED_PCT = 5.0
 CPU_MOVED_PCT = 3.0
 COMMON_LIMIT_PCT = 3.0
 """A common shift is a finding when its whole interval lies beyond this, or beyond the limit asked for."""
-METHOD = "relative to the other cases of the same waves, at a common speed of the memory; analysis of covariance on logs"
+METHOD = "relative to the other cases of its backend in the same waves, at one speed of the memory; analysis of covariance on logs"
 ALONE_METHOD = "relative to the reference workload; Student t, drift of the waves by AR(1)"
 
 
@@ -49,7 +49,8 @@ class CaseDiff:
     """Usable launches."""
     new_launches: int
     ratio: Estimate | None
-    """new / old, relative to the other cases: above 1 is slower. Of a single case, relative to the reference workload."""
+    """new / old, relative to the other cases, above 1 is slower: to those of its backend if it has three or more. Of a single
+    case, relative to the reference workload."""
     p_adjusted: float | None
     """The larger p of the two tests, after Holm's correction over the compared cases."""
     verdict: Verdict | None
@@ -161,11 +162,15 @@ class _Side:
         self.workload = _workload_logs(trusted)
         self.noisy = noisy_cases(self.launches)
 
-    def relative(self, case: Case, cases: Sequence[Case]) -> dict[int, float]:
-        """Return, by wave, the log of a case less the mean of the other `cases` that have this wave."""
+    def relative(self, case: Case, middles: Mapping[Case, float]) -> dict[int, float]:
+        """Return, by wave, the log of a case less the mean of the others that have this wave, each over its middle.
+
+        `middles` are the same for both runs. Without them a wave that a slow network lost would have faster others.
+        """
         found = {}
         for wave, value in self.logs[case].items():
-            others = [self.logs[other][wave] for other in cases if other != case and wave in self.logs[other]]
+            have = [other for other in middles if other != case and wave in self.logs[other]]
+            others = [self.logs[other][wave] - middles[other] for other in have]
             if others:
                 found[wave] = value - statistics.fmean(others)
         return found
@@ -210,7 +215,8 @@ def _entries(
     """Yield each case of the old run; the p values are corrected for the number of cases that can be compared."""
     old, new = sides
     compared = [case for case, reason in reasons.items() if reason is None]
-    tests = {case: _tests(case, compared, old, new) for case in compared}
+    middles = {case: statistics.fmean(statistics.fmean(side.logs[case].values()) for side in sides) for case in compared}
+    tests = {case: _tests(case, _peers(case, middles), old, new) for case in compared}
     known = {case: test for case, test in tests.items() if test is not None}
     adjusted = dict(zip(known, holm([p for _, p in known.values()]), strict=True))
     equivalent = dict(zip(known, holm([mean.p_outside(log_margin(plan)) for mean, _ in known.values()]), strict=True))
@@ -220,7 +226,7 @@ def _entries(
         mean, _ = known.get(case, (None, None))
         ratio = None if mean is None else mean.estimate(plan.level, method)
         if reason is None and mean is None:
-            reason = "there is nothing to hold it against: neither other cases nor readings of the reference workload"
+            reason = _unheld(old, new)
         if unquiet and ratio is not None and ratio.half_width_pct > plan.equivalence_pct:
             wide = f"more than a sixth of the rounds in {' and '.join(unquiet)} were disturbed, and its interval is wide"
             reason, ratio = f"{wide} (± {ratio.half_width_pct:.1f} %)", None
@@ -239,14 +245,23 @@ def _entries(
         )
 
 
-def _tests(case: Case, cases: Sequence[Case], old: _Side, new: _Side) -> tuple[Mean, float] | None:
+def _peers(case: Case, middles: Mapping[Case, float]) -> Mapping[Case, float]:
+    """Return the cases that a case is held against, and itself: those of its backend, or all where these are two or fewer.
+
+    What a backend did as a whole is a `CommonShift`; among cases of another backend it would be a fault of each case.
+    """
+    own = {other: middle for other, middle in middles.items() if other.backend == case.backend}
+    return own if len(own) > 2 else middles
+
+
+def _tests(case: Case, middles: Mapping[Case, float], old: _Side, new: _Side) -> tuple[Mean, float] | None:
     """Return the difference of a case with its p: relative to the other cases, and only as sure as over the workload.
 
     Relative to others alone, of two cases of which one became slower the other would be faster. Of a single case there is only
     the workload, and its waves are not independent.
     """
     over = [side.over_workload(case) for side in (new, old)]
-    relative = [side.relative(case, cases) for side in (new, old)]
+    relative = [side.relative(case, middles) for side in (new, old)]
     mean = adjusted_difference(relative[0], new.stream, relative[1], old.stream)
     if mean is None:
         alone = [series_mean(list(values.values())) for values in over]
@@ -312,6 +327,15 @@ def _series_difference(new: LaunchLogs, old: LaunchLogs) -> Mean | None:
 def _moved(old: LaunchLogs, new: LaunchLogs) -> float | None:
     """Return the difference of the mean logarithms of a reference; None without readings in both."""
     return statistics.fmean(new.values()) - statistics.fmean(old.values()) if old and new else None
+
+
+def _unheld(old: _Side, new: _Side) -> str:
+    """Say why a case that has no others next to it was not compared with the reference workload either."""
+    moved = _moved(old.stream, new.stream)
+    if moved is not None and _memory_moved(old, new):
+        by_pct = 100 * abs(math.expm1(moved))
+        return f"the memory's speed differs by {by_pct:.1f} %, and there are no other cases to hold it against"
+    return "there is nothing to hold it against: neither other cases nor readings of the reference workload"
 
 
 def _memory_moved(old: _Side, new: _Side) -> bool:

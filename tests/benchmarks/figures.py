@@ -23,7 +23,7 @@ from mnbench.compare import spec_of
 from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
-from mnbench.records import Case, Format, SettleRule
+from mnbench.records import Case, Format
 from mnbench.stats.intervals import geometric_mean
 
 FIDELITY_MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "nasnet_a_mobile_224")
@@ -139,7 +139,7 @@ def ours_ms(case: Case, artifact, cache: Path, cpus: tuple[int, ...]) -> float:
         worker = Worker(case, Path(folder) / "log")
         try:
             worker.open(OpenRequest(case=case, artifact=artifact, cache=str(cache), cpus=cpus), timeout_s=60)
-            reply = worker.round(RoundRequest(settle=SettleRule(), target_ms=SECONDS * 1000), timeout_s=60)
+            reply = worker.round(RoundRequest(settle_ms=50.0, target_ms=SECONDS * 1000), timeout_s=60)
         finally:
             worker.close()
     return statistics.median(reply.latencies_ns) / 1e6

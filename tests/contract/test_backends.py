@@ -14,7 +14,7 @@ from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.measure.worker import compare_outputs
-from mnbench.records import Case, Format, SettleRule
+from mnbench.records import Case, Format
 
 SMALLEST = "mobilenet_v1_0.25_128"
 MODELS = {"probe": "matmul_64"}
@@ -101,7 +101,7 @@ def test_a_batch_of_two_gives_torchs_outputs(open_worker, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_round_yields_latencies_and_the_waiting_worker_uses_no_cpu(open_worker, name):
     worker, _ = open_worker(name)
-    request = RoundRequest(settle=SettleRule(min_ms=1.0), target_ms=20.0)
+    request = RoundRequest(settle_ms=1.0, target_ms=20.0)
     worker.round(request, timeout_s=60.0)
     reply = worker.round(request, timeout_s=60.0)
     assert all(latency > 0 for latency in reply.latencies_ns)

@@ -23,19 +23,20 @@ DONE, FAILED, USAGE = 0, 1, 2
 def stored(directory, latencies_ms, launches=5, workload_ns=None, stream_ns=None, spoilt=(), **changes):
     """Write a run of {case: milliseconds} as a measuring process would, and return its directory.
 
-    `workload_ns` are the reference workload's readings by launch, of all cases or by case; launches of `spoilt` were disturbed.
+    `workload_ns` are the reference workload's readings by launch, of all cases or by case (default: quiet). Launches of
+    `spoilt` were disturbed.
     """
     run = a_run(a_plan(*latencies_ms, NULL), **{"id": directory.name, "finished": False, **changes})
     writer = store.RunWriter(directory, run)
     for order, launch in enumerate(range(launches)):
         for case, ms in latencies_ms.items():
-            readings = workload_ns[case] if isinstance(workload_ns, dict) else workload_ns or [None] * launches
+            readings = workload_ns[case] if isinstance(workload_ns, dict) else workload_ns or [QUIET_NS] * launches
             writer.launch(a_launch(case, launch))
             writer.round(
                 case,
                 launch,
                 a_round(
-                    [round(ms * (1_000_000 + 1000 * launch))],
+                    [round(ms * (1_000_000 + 1000 * (launch if case == V1 else launches - launch)))],
                     order=order,
                     workload_before_ns=readings[launch],
                     workload_after_ns=readings[launch],
@@ -207,16 +208,16 @@ WORKLOAD = "the reference workload, which tells the CPU's own speed, took"
 )
 def test_a_cpu_that_itself_became_slower_or_faster_is_told(tmp_path, now_ns, told):
     """Beside a neighbour that stays for most of NEW the reference workload takes longer than it did in OLD."""
-    old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=[QUIET_NS] * 5)
-    new = stored(tmp_path / "new", {V1: 10.9}, workload_ns=now_ns)
+    old = stored(tmp_path / "old", {V1: 10.0, V2: 5.0}, workload_ns=[QUIET_NS] * 5)
+    new = stored(tmp_path / "new", {V1: 10.9, V2: 5.0}, workload_ns=now_ns)
     answer = mnbench("diff", old, new, "--json")
     assert [(c["subject"], c["old"], c["new"]) for c in json.loads(answer.stdout)["changes"]] == told
 
 
 @pytest.mark.parametrize(("now_ns", "changed"), [([860_000] * 5, True), ([830_000] * 5, False), ([None] * 5, False)])
 def test_a_memory_that_itself_became_slower_is_told(tmp_path, now_ns, changed):
-    old = stored(tmp_path / "old", {V1: 10.0}, stream_ns=[800_000] * 5)
-    new = stored(tmp_path / "new", {V1: 10.9}, stream_ns=now_ns)
+    old = stored(tmp_path / "old", {V1: 10.0, V2: 5.0}, stream_ns=[800_000] * 5)
+    new = stored(tmp_path / "new", {V1: 10.9, V2: 5.0}, stream_ns=now_ns)
     (told, *_) = [*json.loads(mnbench("diff", old, new, "--json").stdout)["changes"], None]
     if changed:
         assert "the reference stream" in told["subject"]
@@ -230,9 +231,10 @@ def test_the_speed_beside_a_round_that_is_not_used_or_not_compared_is_not_looked
     old = stored(tmp_path / "old", {V1: 10.0}, workload_ns=[QUIET_NS] * 5)
     new = stored(tmp_path / "new", {V1: 10.0, V2: 5.0}, workload_ns={V1: [QUIET_NS] * 5, V2: [SLOW_NS] * 5})
     slow = [QUIET_NS] * 4 + [SLOW_NS] * 6
-    disturbed = stored(tmp_path / "disturbed", {V1: 10.0}, launches=10, workload_ns=slow, spoilt=(7, 8, 9))
-    for other in (new, disturbed):
-        assert not json.loads(mnbench("diff", old, other, "--json").stdout)["changes"]
+    both = stored(tmp_path / "both", {V1: 10.0, V2: 5.0}, workload_ns=[QUIET_NS] * 5)
+    disturbed = stored(tmp_path / "disturbed", {V1: 10.0, V2: 5.0}, launches=10, workload_ns=slow, spoilt=(7, 8, 9))
+    for one, other in ((old, new), (both, disturbed)):
+        assert not json.loads(mnbench("diff", one, other, "--json").stdout)["changes"]
 
 
 def test_runs_are_found_by_name_below_out(tmp_path, old):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mnbench import compare, stats, store
+from mnbench import stats, store
 from mnbench.errors import WorkerError
 from mnbench.measure.conduct import conduct
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
-from mnbench.records import Case, SettleRule
-from mnbench.stats import drift
+from mnbench.records import Case
 from tests.conftest import a_plan, a_run
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -35,7 +33,7 @@ def _faulty_backends(monkeypatch):
 def measure(tmp_path, *backends, **changes):
     cases = (*(Case(model="none", backend=name) for name in backends), NULL)
     settings = {"launches": 2, "cpus": (CPU,), "rounds_per_launch": 1, "round_target_ms": 20.0, "budget_s": 60.0,
-                "timeout_s": 20.0, "settle": SettleRule(min_ms=1.0)}  # fmt: skip
+                "timeout_s": 20.0, "settle_ms": 1.0}  # fmt: skip
     plan = a_plan(*cases, **{**settings, **changes})
     writer = store.RunWriter(tmp_path, a_run(plan, finished=False))
     conduct(plan, {case.id: () for case in cases}, tmp_path, writer.logs, writer)
@@ -119,8 +117,7 @@ def test_a_worker_that_hangs_longer_than_the_budget_takes_no_time_from_the_other
 
 def test_what_a_launch_measured_before_it_failed_is_not_used(tmp_path):
     """It crashes in its tenth inference, in the second round: the first one is on disk and stays out of every figure."""
-    at_once = SettleRule(min_ms=0.0, window=2, tolerance_pct=100.0)  # after four inferences, however uneven they are
-    run = measure(tmp_path, "crashing", rounds_per_launch=2, settle=at_once, round_target_ms=2.0)
+    run = measure(tmp_path, "crashing", rounds_per_launch=4, settle_ms=0.0, round_target_ms=2.0)
     crashed = [samples for samples in run.samples if samples.case.backend == "crashing"]
     result = next(r for r in stats.analyse(run).results if r.case.backend == "crashing")
     assert run.failures
@@ -137,21 +134,6 @@ def test_the_stream_is_timed_beside_steady_rounds_and_no_others(tmp_path):
         assert all(ns and ns > 100_000 for ns in readings) if measured.regime == "steady" else readings == (None, None)
 
 
-def test_a_run_begun_without_the_stream_goes_on_without_it(tmp_path):
-    """An older version wrote its tables, which have no columns for the readings."""
-    begun = measure(tmp_path / "begun")
-    bare = {"stream_before_ns": None, "stream_after_ns": None}
-    without = tuple(replace(s, rounds=tuple(replace(r, **bare) for r in s.rounds)) for s in begun.samples)
-    run = replace(begun, finished=False, samples=without, plan=replace(begun.plan, launches=3))
-    (tmp_path / "on").mkdir()
-    writer = store.RunWriter(tmp_path / "on", run)
-    conduct(run.plan, {NULL.id: ()}, tmp_path, writer.logs, writer, already=compare.already(run))
-    writer.finish(finished=False)
-    (gone_on,) = (samples for samples in store.load(tmp_path / "on").samples if samples.launch == 2)
-    assert gone_on.rounds
-    assert not drift.stream_logs([gone_on])
-
-
 def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):
     """Left alive, it could burn the CPU on which the others are timed."""
     case = Case(model="none", backend="hanging")
@@ -159,7 +141,7 @@ def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):
     try:
         worker.open(OpenRequest(case=case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s=20.0)
         with pytest.raises(WorkerError, match="it was killed"):
-            worker.round(RoundRequest(settle=SettleRule(), target_ms=20.0), timeout_s=0.5)
+            worker.round(RoundRequest(settle_ms=50.0, target_ms=20.0), timeout_s=0.5)
         assert worker._process.wait(timeout=5.0) < 0
     finally:
         worker.close()

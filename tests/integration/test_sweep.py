@@ -11,8 +11,8 @@ import pytest
 
 from mnbench import compare, store
 from mnbench.measure.conduct import conduct
-from mnbench.records import Case, SettleRule
-from mnbench.stats import drift
+from mnbench.records import Case
+from mnbench.stats import covariate
 from tests.conftest import a_plan, a_run
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -30,7 +30,7 @@ def _faulty_backends(monkeypatch):
 
 def plan_of(*cases, **changes):
     settings = {"launches": 3, "cpus": (CPU,), "rounds_per_launch": 1, "round_target_ms": 5.0, "budget_s": 60.0, "sweep": True,
-                "timeout_s": 20.0, "settle": SettleRule(min_ms=1.0), "regimes": ("steady",), "most_inferences": 50}  # fmt: skip
+                "timeout_s": 20.0, "settle_ms": 1.0, "regimes": ("steady",), "most_inferences": 50}  # fmt: skip
     return a_plan(*cases, **{**settings, **changes})
 
 
@@ -48,7 +48,7 @@ def test_each_case_gets_a_round_in_every_launch(tmp_path):
     places = {(s.case, s.launch): {r.index for r in s.rounds} for s in run.samples}
     assert places == {(c, n): {0} for c in NULLS for n in range(3)}
     assert all(len(s.rounds[0].latencies_ns) <= 50 for s in run.samples)
-    assert not drift.stream_logs(run.samples)  # it would take as long as the rounds
+    assert not covariate.stream_logs(run.samples)  # it would take as long as the rounds
 
 
 def test_one_fresh_process_a_launch_opens_all_cases_of_a_backend(tmp_path):
@@ -61,7 +61,7 @@ def test_one_fresh_process_a_launch_opens_all_cases_of_a_backend(tmp_path):
 
 def test_a_case_that_crashes_the_process_is_reported_and_the_others_go_on_in_a_new_one(tmp_path):
     crashing = Case(model="none", backend="crashing")
-    run = sweep(tmp_path, plan_of(NULLS[0], crashing, NULLS[1]))
+    run = sweep(tmp_path, plan_of(NULLS[0], crashing, NULLS[1], round_target_ms=20.0))
     assert {failure.case for failure in run.failures} == {crashing}
     assert all(sum(s.case == case for s in run.samples if s.rounds) == 3 for case in NULLS[:2])
 

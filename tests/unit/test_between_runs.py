@@ -1,9 +1,11 @@
 """Verdicts between two runs, from made-up launches whose truth is known."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
+from scipy import stats as oracle
 
 from mnbench.diff import setting_changes
 from mnbench.records import Case, LaunchFailure, Verdict
@@ -14,12 +16,17 @@ from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 V1, V2 = a_case("mobilenet_v1_1.0_224"), a_case()
 NULL = Case(model="none", backend="null")
 JITTER = (0, 1000, -1000, 500, -500, 200)
+WORKLOAD = {"workload_before_ns": 70_000, "workload_after_ns": 70_000}
+ALONE = "there is nothing to hold it against: neither other cases nor readings of the reference workload"
 
 
-def run_of(latencies_ms, launches=6, spread=1.0, **changes):
-    """A run of {case: milliseconds}; launches differ by ±0.1 % times `spread`."""
+def run_of(latencies_ms, launches=6, spread=1.0, readings=WORKLOAD, steady=(), **changes):
+    """A run of {case: milliseconds} beside a steady reference workload.
+
+    Launches differ by ±0.1 % times `spread`, all cases alike, but not those in `steady`.
+    """
     samples = [
-        a_launch(case, launch, a_round([round(ms * (1_000_000 + spread * JITTER[launch]))]))
+        a_launch(case, launch, a_round([round(ms * (1_000_000 + (case not in steady) * spread * JITTER[launch]))], **readings))
         for case, ms in latencies_ms.items()
         for launch in range(launches)
     ]
@@ -62,9 +69,12 @@ def test_a_speed_up_is_never_a_regression():
 
 
 def test_p_values_are_corrected_for_the_cases_compared():
-    alone = diff(run_of({V1: 10.0}, spread=8), run_of({V1: 10.1}, spread=8)).cases[0].p_adjusted
-    both = diff(run_of({V1: 10.0, V2: 5.0}, spread=8), run_of({V1: 10.1, V2: 5.0}, spread=8)).cases[0].p_adjusted
-    assert both == pytest.approx(2 * alone)
+    """One case of ten is slower by 1 %: its p is ten times that of Welch's test of the case over the workload."""
+    others = {a_case(f"network {number}"): 5.0 for number in range(9)}
+    sides = run_of({V1: 10.0, **others}, spread=6), run_of({V1: 10.1, **others}, spread=6)
+    logs = [[math.log(s.rounds[0].latencies_ns[0]) for s in side.samples if s.case == V1] for side in sides]
+    found = diff(*sides).cases[0]
+    assert found.p_adjusted == pytest.approx(10 * oracle.ttest_ind(logs[1], logs[0], equal_var=False).pvalue)
 
 
 def test_a_case_missing_in_the_new_run_is_named_and_the_others_are_compared():
@@ -128,16 +138,19 @@ def test_a_case_with_a_failed_launch_in_the_new_run_never_passes():
     assert diff(new, old, (), 5.0).not_compared == ()
 
 
-def test_runs_that_leave_out_rounds_by_two_rules_are_told():
-    old, new = run_of({V1: 10.0}), run_of({V1: 10.1})
-    readings = {"workload_before_ns": 1000, "workload_after_ns": 1000}
-    judged = tuple(replace(s, rounds=tuple(replace(r, **readings) for r in s.rounds)) for s in new.samples)
-    found = diff(old, replace(new, samples=judged))
-    assert [caveat.code for caveat in found.caveats] == ["round-selection"]
-    assert found.caveats[0].observed.startswith("NEW leaves out")
+def test_a_run_without_readings_of_the_stream_beside_one_with_them_is_told():
+    read = {**WORKLOAD, "stream_before_ns": 10**6}
+    old, new = run_of({V1: 10.0}), run_of({V1: 10.1}, readings=read)
+    found = diff(old, new)
+    assert [caveat.code for caveat in found.caveats] == ["no-stream"]
+    assert found.caveats[0].observed.startswith("OLD has no readings")
     assert found.caveats[0].advice == "Measure OLD again with this version."
-    assert not diff(replace(old, samples=judged), replace(new, samples=judged)).caveats
-    assert not diff(old, new).caveats
+    assert not diff(new, new).caveats
+    assert not diff(old, old).caveats
+
+
+def test_a_single_case_without_readings_of_the_workload_is_not_compared():
+    assert diff(run_of({V1: 10.0}, readings={}), run_of({V1: 10.0})).cases[0].not_compared == ALONE
 
 
 def test_conditions_that_differ_between_the_plans_are_told():
@@ -154,19 +167,21 @@ def test_conditions_that_differ_between_the_plans_are_told():
 
 @pytest.mark.parametrize(
     ("spread", "told"),
-    [(1, "6.0 % [5.9, 6.1] (the whole interval is above 5 %)"), (30, "6.0 % [3.1, 9.0] (the interval reaches below 5 %)")],
+    [(1, "6.0 % [5.7, 6.3] (the whole interval is above 5 %)"), (8, "6.0 % [4.0, 8.1] (the interval reaches below 5 %)")],
 )
 def test_a_regression_is_told_with_its_interval_and_not_as_more_than_that_says(spread, told):
     found = diff(run_of({V1: 10.0}, spread=spread), run_of({V1: 10.6}, spread=spread), (), 5.0)
     line = diff_table.conclusions(found)[0]
-    assert line == f"Slower beyond doubt, and estimated above 5 %: 1 of 1 cases: {V1.id} by {told}."
+    assert line == f"Regressions (significantly slower, estimated above 5 %): 1 of 1 cases: {V1.id} by {told}."
 
 
 def test_equivalence_is_corrected_for_the_cases_compared():
-    many = {a_case(f"network {number}"): 5.0 for number in range(9)}
+    """Of the eight others four become faster and four slower, so that together they stay what V1 is held against."""
+    many = {a_case(f"network {number}"): 5.0 for number in range(8)}
+    changed = {case: 9.0 if number % 2 else 25 / 9 for number, case in enumerate(many)}
     verdicts = [
-        diff(run_of({V1: 10.0, **old}, spread=17), run_of({V1: 10.0, **new}, spread=17)).cases[0].verdict
-        for old, new in (({}, {}), (many, dict.fromkeys(many, 9.0)))
+        diff(*(run_of({V1: 10.0, **side}, spread=17, steady=old) for side in (old, new))).cases[0].verdict
+        for old, new in (({V2: 5.0}, {V2: 5.0}), (many, changed))
     ]
     assert verdicts == [Verdict.EQUIVALENT, Verdict.INCONCLUSIVE]
 

@@ -10,13 +10,16 @@ from mnbench.studies import _measured
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 V2, V1, NULL = a_case(), a_case("mobilenet_v1_1.0_224"), a_case("none", backend="null")
+WORKLOAD = {"workload_before_ns": 70_000, "workload_after_ns": 70_000}
 GOOD, BAD = a_round([100]), a_round([100], disturbances=("foreign load",))
 
 
 def first_tries(case, *disturbed, ns=100):
     """One launch with one round per flag, with a good repeat after each disturbed one."""
-    first = [a_launch(case, n, a_round([ns], disturbances=("steal",) if bad else ())) for n, bad in enumerate(disturbed)]
-    return [a_launch(case, s.launch, *s.rounds, a_round([ns], order=1)) for s in first]
+    first = [
+        a_launch(case, n, a_round([ns], disturbances=("steal",) if bad else (), **WORKLOAD)) for n, bad in enumerate(disturbed)
+    ]
+    return [a_launch(case, s.launch, *s.rounds, a_round([ns], order=1, **WORKLOAD)) for s in first]
 
 
 def codes(analysis):

@@ -95,9 +95,8 @@ def test_a_variation_is_compared_with_the_same_shapes_of_the_grid_alone():
 
 def test_runtimes_are_compared_over_the_shapes_that_each_of_them_has():
     cell = Cell(kernel=3, resolution=28, in_channels=64, out_channels=64)
-    strays = (cell.standard.name, replace(cell.standard, copies=2).name, replace(cell.standard, copies=8).name)
-    run = made_up(quick=False, change=lambda c, launch, ns: ns * (
-        1.6 if c.model in strays and c.backend == "ort" and launch > 1 else 1.0))  # fmt: skip
+    spoilt = (cell.standard.name, replace(cell.standard, copies=2).name, replace(cell.standard, copies=8).name)
+    run = made_up(quick=False, disturbed=lambda c, launch: c.model in spoilt and c.backend == "ort" and launch > 1)
     concluded = separable.conclude(run, {})
     formula = concluded.findings[FORMULA]
     assert sum("median of 29 shapes (judged)" in label for label in values(findings(quick=False)[FORMULA])) == 2
@@ -210,7 +209,7 @@ def shifted(estimate):
 def test_a_sum_of_graphs_of_one_operator_that_lacks_launches_is_refused_and_says_of_which_layer():
     operator = V1_LAYERS[1][0]
     single = single_of(operator).name
-    run = made_up(change=lambda case, launch, ns: ns * (1.6 if case.model == single and launch > 1 else 1.0))
+    run = made_up(disturbed=lambda case, launch: case.model == single and launch > 1)
     singles = separable.conclude(run, {}).findings[SINGLES]
     assert singles.verdict is Holds.UNDECIDED
     assert "No sum in ort: fewer than 3 launches left of graphs of depthwise 112x112, 32 → 32." in singles.limits
@@ -219,8 +218,8 @@ def test_a_sum_of_graphs_of_one_operator_that_lacks_launches_is_refused_and_says
 
 def test_a_pool_whose_launches_were_left_out_is_not_called_noise():
     beside = tail_keys(Key(operator=POOL, backend="ort"))[1].operator
-    strays = {replace(beside, copies=copies).name for copies in copies_of(beside, 1)}
-    run = made_up(change=lambda case, launch, ns: ns * (1.6 if case.model in strays and launch > 1 else 1.0))
+    spoilt = {replace(beside, copies=copies).name for copies in copies_of(beside, 1)}
+    run = made_up(disturbed=lambda case, launch: case.model in spoilt and launch > 1)
     pools = [row for row in layer_rows(operator_times(run)) if row.layer == POOL_NAME]
     assert [(row.slope_ms, row.refused) for row in pools] == [(None, TOO_FEW)] * 2
     assert [row.refused for row in layer_rows(operator_times(made_up())) if row.layer == POOL_NAME] == ["", ""]

@@ -12,7 +12,7 @@ from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 CASE = a_case()
 ROUNDS = (
     a_round([100, 110, 120], order=0, settle_ns=(150, 130)),
-    a_round([101], order=1, index=1, disturbances=("steal", "not settled"), settled=False, pressure_us=7, throttled_ns=0),
+    a_round([101], order=1, index=1, disturbances=("steal", "throttled"), pressure_us=7, throttled_ns=0),
 )
 
 

@@ -152,8 +152,3 @@ def test_batches_that_do_not_fit_into_memory_are_skipped_and_named(monkeypatch):
     assert max(case.batch for case in plan.cases) == 16
     assert [reason.split(" of")[0] for reason in options.skipped] == ["batch 32", "batch 64"]
     assert "MiB" in options.skipped[0]
-
-
-def test_a_batch_of_64_has_time_to_settle_even_when_two_looks_are_not_enough():
-    slow_ns, looks = 600_000_000, 3  # two inferences each, with noise of a few per cent
-    assert study.plan(StudyOptions(quick=True)).settle.max_ms * 1e6 > 2 * looks * slow_ns
