@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mnbench.measure.schedule import order_of_pass
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 

@@ -34,7 +34,9 @@ MEMORY_MOVED_PCT = 5.0
 CPU_MOVED_PCT = 3.0
 COMMON_LIMIT_PCT = 3.0
 """A common shift is a finding when its whole interval lies beyond this, or beyond the limit asked for."""
-METHOD = "relative to the other cases of its backend in the same waves, at one speed of the memory; analysis of covariance on logs"
+METHOD = (
+    "relative to the other cases of its backend in the same waves, at one speed of the memory; analysis of covariance on logs"
+)
 ALONE_METHOD = "relative to the reference workload; Student t, drift of the waves by AR(1)"
 
 

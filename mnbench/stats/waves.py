@@ -2,8 +2,8 @@
 
 Pairing removes this from ratios. A latency has no partner, so the mean of a series of waves needs an error that holds their
 dependence. The model is stationary: y_w = μ + e_w, e_w = ρ e_(w-1) + noise. Its correlation ρ cannot be known from a dozen
-waves, so it is integrated out, with every value from 0 to 0.95 equally likely beforehand (a Bayesian marginal; the prior of μ
-and of the noise's scale is flat and 1/σ). docs/methodology.md has its coverage beside that of other ways.
+waves, so it is integrated out (a Bayesian marginal; the prior of ρ falls as 1 - ρ from 0 to 0.95, that of μ is flat, that of
+the noise's scale 1/σ). docs/methodology.md has its coverage beside that of other ways.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _posterior(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     """Return, by correlation: its posterior weight, and centre and scale of Student's distribution of μ given it."""
     n = y.size
     logs, centres, errors = [], [], []
-    for whiten, log_determinant in _whiteners(n):
+    for rho, (whiten, log_determinant) in zip(CORRELATIONS, _whiteners(n), strict=True):
         ones, values = whiten.sum(axis=1), whiten @ y
         information = float(ones @ ones)
         centre = float(ones @ values) / information
@@ -70,7 +70,8 @@ def _posterior(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
         squares = float(rest @ rest)
         centres.append(centre)
         errors.append(math.sqrt(squares / ((n - 1) * information)))
-        logs.append(log_determinant - 0.5 * math.log(information) - (n - 1) / 2 * math.log(squares))
+        prior = math.log(1 - rho)
+        logs.append(prior + log_determinant - 0.5 * math.log(information) - (n - 1) / 2 * math.log(squares))
     weights = np.exp(np.array(logs) - max(logs))
     return weights / weights.sum(), np.array(centres), np.array(errors)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mnbench.stats.paired import paired_ratio
 
 from mnbench.stats.analysis import compare_pairs
 from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
