@@ -244,8 +244,8 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
     """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks.
 
-    One set of files serves all environments; one with a folder of its own has its artefacts there, in one file each. A case that
-    runs no file has none. Raises ExportError, UsageError.
+    One set of files serves all environments; one with a folder of its own has its artefacts there, in one file each. A case
+    that runs no file has none. Raises ExportError, UsageError.
     """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
