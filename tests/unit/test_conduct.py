@@ -47,7 +47,7 @@ class Host:
         self.clock, self.requests, self.fails, self.disturbed = clock, [], {}, lambda case: False
         self.started, self.alive = [], set()
 
-    def worker(self, case, log):
+    def worker(self, case, log, python="", environment_bytes=0):
         return Worker(self, case, int(log.stem.rsplit("-", 1)[-1]))
 
 
@@ -132,7 +132,7 @@ def host(monkeypatch):
     made = Host(Clock())
     for module in (conductor, conducting, sweep):
         monkeypatch.setattr(module, "time", made.clock)
-    for module in (conductor, sweep):
+    for module in (conductor,):
         monkeypatch.setattr(module, "Worker", made.worker)
     monkeypatch.setattr(conducting, "available_memory_bytes", lambda: 1 << 40)
     return made
@@ -141,7 +141,7 @@ def host(monkeypatch):
 def carried_out(host, tmp_path, *cases, already=None, **changes):
     plan = a_plan(*cases, **{"launches": 500, "regimes": ("steady",), "budget_s": 60.0, **changes})
     kept = Kept(host.clock)
-    artifacts = {case.id: None if case.backend == "null" else object() for case in cases}
+    artifacts = {case.id: () if case.backend == "null" else ("a file",) for case in cases}
     conduct(plan, artifacts, tmp_path, tmp_path, kept, already=already)
     assert not host.alive
     return plan, kept

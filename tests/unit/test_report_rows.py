@@ -126,8 +126,8 @@ def test_comparison_csv_holds_both_kinds_of_comparison(tmp_path: Path) -> None:
     report.write_all(run, analysis, tmp_path, ["comparison"])
     header = (tmp_path / "comparison.csv").read_text().splitlines()[0]
     assert header == (
-        "case_id,baseline_id,kind,environment,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,level,method,"
-        "p_adjusted,verdict"
+        "case_id,baseline_id,kind,environment,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,"
+        "ratio_next_run_low,ratio_next_run_high,level,method,p_adjusted,verdict"
     )
 
 

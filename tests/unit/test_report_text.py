@@ -256,8 +256,8 @@ def test_every_view_says_what_a_latency_is() -> None:
     run, analysis = make_run()
     blocks = fill(BLOCK, lambda _run_id: Shown(run=run, analysis=analysis, folder="r"))
     for text in (" ".join(shown(run, analysis, 140).split()), page(run, analysis), blocks):
-        assert "Latency: geometric mean over launches of their rounds" in text
-        assert "medians, with its 95 % interval." in text
+        assert "Latency: geometric mean of the launches" in text
+        assert "medians, with its 95 % interval. A ratio compares typical latencies (lower quartiles)" in text
 
 
 def test_filling_a_block_twice_changes_nothing_and_keeps_the_rest() -> None:
