@@ -1,8 +1,10 @@
+import math
+
 import pytest
 
 from mnbench.records import LaunchFailure, Verdict
 from mnbench.stats import analyse
-from mnbench.stats.analysis import compare_pairs, decide
+from mnbench.stats.analysis import compare_pairs, decide, next_run
 from mnbench.stats.intervals import mean_of
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -196,3 +198,52 @@ def test_cold_is_judged_by_its_own_rounds():
     assert None not in (result.percentiles[90.0], result.first_ns, result.load_ns)
     result, _ = result_with(*steady, COLD)
     assert result.cold_ns.value == pytest.approx(310)
+
+
+def codes_of(run):
+    return {caveat.code for caveat in analyse(run).caveats}
+
+
+def test_a_case_whose_inferences_still_become_faster_in_the_timed_part_is_named():
+    def run_of(first_ns):
+        rounds = (a_launch(V2, n, a_round([first_ns + n] * 10 + [1000 + n] * 10)) for n in range(6))
+        return a_run(a_plan(V2), *rounds)
+
+    assert "not-settled" in codes_of(run_of(1100))
+    assert "not-settled" not in codes_of(run_of(1010))
+
+
+def test_a_run_whose_neighbouring_waves_are_alike_is_called_drifting_and_has_no_percentiles():
+    def run_of(waves):
+        return a_run(a_plan(V2), *(a_launch(V2, n, a_round([1000 + 20 * step] * 40)) for n, step in enumerate(waves)))
+
+    rising, shaken = range(12), [0, 7, 2, 9, 4, 11, 1, 8, 3, 10, 5, 6]
+    assert "drifting-machine" in codes_of(run_of(rising))
+    assert "drifting-machine" not in codes_of(run_of(shaken))
+    (drifting,) = analyse(run_of(rising)).results
+    assert set(drifting.percentiles.values()) == {None}
+
+
+def test_the_next_runs_ratio_is_predicted_from_the_means_of_blocks():
+    """Three blocks with mean log ratios of 0, 0.02 and 0.04: 0.02 ± t(0.975, 2) · 0.02 · sqrt(4 / 3)."""
+    from scipy.stats import t
+
+    logs = {n: 0.02 * (n // 4) + 0.001 * (-1) ** n for n in range(12)}
+    blocks = {n: n // 4 for n in range(12)}
+    found = next_run(logs, blocks, 0.95)
+    reach = t.ppf(0.975, 2) * 0.02 * math.sqrt(4 / 3)
+    assert found.value == pytest.approx(math.exp(0.02))
+    assert math.log(found.high / found.value) == pytest.approx(reach)
+    assert next_run(logs, {n: n // 6 for n in range(12)}, 0.95) is None
+    assert next_run(logs, {}, 0.95) is None
+
+
+def test_blocks_of_a_run_reach_its_comparisons_and_a_run_in_one_block_predicts_nothing():
+    def ratio_of(block_of):
+        pairs = [
+            a_launch(case, n, a_round([ns + n] * 3), block=block_of(n)) for n in range(9) for case, ns in ((V2, 1000), (V1, 1500))
+        ]
+        return analyse(a_run(a_plan(V2, V1), *pairs)).results[1].vs_baseline
+
+    assert ratio_of(lambda n: n // 3).next_run.value == pytest.approx(1.5, rel=0.01)
+    assert ratio_of(lambda n: 0).next_run is None
