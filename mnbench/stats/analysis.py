@@ -62,7 +62,8 @@ def analyse(run: Run) -> Analysis:
     noisy = noise.noisy_cases(launches)
     blocks = {samples.launch: samples.block for samples in run.samples}
     compared = compare_pairs([*to_baseline, *to_backend], logs, plan, stream_logs(trusted_samples(run)), blocks)
-    compared = noise.judge(compared, noisy, launches, plan)
+    under = condition.condition_of(run)
+    compared = noise.judge(compared, noisy, launches, plan, under)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
     results = tuple(
         _result(case, launches.get(case.id, ()), medians[case.id], common, by_case.get(case.id), run, noisy=case.id in noisy)
@@ -71,12 +72,12 @@ def analyse(run: Run) -> Analysis:
     return Analysis(
         results=results,
         between_backends=tuple(compared[len(to_baseline) :]),
-        condition=condition.condition_of(run),
+        condition=under,
         caveats=(
             *run.caveats,
             *_drifting(common),
             *_caveats(run, results, launches, noisy),
-            *noise.caveats(compared, noisy, launches),
+            *noise.caveats(compared, noisy, launches, under),
             *uneven([*to_baseline, *to_backend], launches, noisy),
         ),
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
-from mnbench.records import Caveat, Comparison, Plan, Round, Samples, Verdict
+from mnbench.records import Caveat, Comparison, Condition, Plan, Round, Samples, Verdict
 
 NOISY_SHARE = 1 / 3
 """Share of disturbed first tries from which on nothing is concluded: what is left was measured beside the same disturbance."""
@@ -27,6 +27,9 @@ UNQUIET = "unquiet-machine"
 
 OF_THE_HOST = {"changed CPU speed", "steal"}
 """Disturbances that no program on this machine causes."""
+
+QUIET = Condition(rule="quiet")
+LOAD = "load on other CPUs"
 
 Key = TypeVar("Key")
 
@@ -59,14 +62,19 @@ def noisy_cases(launches: Mapping[Key, Sequence[Samples]]) -> set[Key]:
 
 
 def judge(
-    comparisons: Iterable[Comparison], noisy: Collection[str], launches: Mapping[str, Sequence[Samples]], plan: Plan
+    comparisons: Iterable[Comparison],
+    noisy: Collection[str],
+    launches: Mapping[str, Sequence[Samples]],
+    plan: Plan,
+    condition: Condition = QUIET,
 ) -> list[Comparison]:
     """Return the comparisons, with the verdict "machine too noisy" where nothing may be concluded.
 
-    That is one with a case that is too noisy, and in an unquiet run (more than a sixth of its first tries were disturbed) one
-    whose interval is wider than ± `plan.equivalence_pct`: its verdict could be right and its ratio well off.
+    That is one with a case that is too noisy; and in an unquiet run (more than a sixth of its first tries were disturbed), or
+    beside a steady load, one whose interval is wider than ± `plan.equivalence_pct`: its verdict could be right and its ratio
+    well off.
     """
-    unquiet = is_unquiet(launches)
+    unquiet = condition != QUIET or is_unquiet(launches)
     return [
         replace(c, verdict=Verdict.TOO_NOISY)
         if {c.case.id, c.baseline.id} & set(noisy) or (unquiet and _is_wide(c, plan))
@@ -76,18 +84,22 @@ def judge(
 
 
 def caveats(
-    comparisons: Iterable[Comparison], noisy: Collection[str], launches: Mapping[str, Sequence[Samples]]
+    comparisons: Iterable[Comparison],
+    noisy: Collection[str],
+    launches: Mapping[str, Sequence[Samples]],
+    condition: Condition = QUIET,
 ) -> Iterator[Caveat]:
-    """Say what an unquiet run was too noisy for, beyond the cases that have a caveat of their own."""
+    """Say what an unquiet or loaded run was too noisy for, beyond the cases that have a caveat of their own."""
     refused = [c for c in comparisons if c.verdict is Verdict.TOO_NOISY and not {c.case.id, c.baseline.id} & set(noisy)]
     tries = first_tries(chain.from_iterable(launches.values())) if refused else []
-    reasons = [reason for r in tries for reason in r.disturbances]
+    reasons = [LOAD] if condition != QUIET else [reason for r in tries for reason in r.disturbances]
+    beside = "" if condition == QUIET else f", the others were made beside {condition.busy_cpus:.1f} busy CPUs"
     for case_id in dict.fromkeys(c.case.id for c in refused):
         yield Caveat(
             code=UNQUIET,
             subject=case_id,
             observed=f"{sum(1 for r in tries if r.disturbances)} of the run's {len(tries)} rounds were disturbed at the first "
-            "try, and the interval of a ratio of this case is wide",
+            f"try{beside}, and the interval of a ratio of this case is wide",
             advice=f"No conclusion is drawn from that ratio. {advice(reasons)} Or raise --budget.",
         )
 

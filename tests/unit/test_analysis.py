@@ -241,7 +241,9 @@ def test_the_next_runs_ratio_is_predicted_from_the_means_of_blocks():
 def test_blocks_of_a_run_reach_its_comparisons_and_a_run_in_one_block_predicts_nothing():
     def ratio_of(block_of):
         pairs = [
-            a_launch(case, n, a_round([ns + n] * 3), block=block_of(n)) for n in range(9) for case, ns in ((V2, 1000), (V1, 1500))
+            a_launch(case, n, a_round([ns + n] * 3), block=block_of(n))
+            for n in range(9)
+            for case, ns in ((V2, 1000), (V1, 1500))
         ]
         return analyse(a_run(a_plan(V2, V1), *pairs)).results[1].vs_baseline
 

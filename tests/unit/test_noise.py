@@ -113,3 +113,26 @@ def test_a_self_test_judges_no_copy_of_a_noisy_run():
     lucky, unlucky = [True] * 2 + [False] * 6, [True] * 6 + [False] * 2
     found = [*first_tries(copies[0], *lucky), *first_tries(copies[1], *lucky), *first_tries(NULL, *unlucky)]
     assert noisy_copies(a_run(a_plan(*copies, NULL), *found)) == copies
+
+
+def test_beside_a_steady_load_only_a_ratio_that_is_known_well_is_given():
+    """All rounds beside one busy CPU: that is the run's condition, and it takes the place of a quiet machine."""
+
+    def run_of(spread_ns):
+        def launch(case, n, ns):
+            return a_launch(
+                case, n, a_round([ns] * 5, wall_ns=10**9, other_cpus_ns=10**9, disturbances=("load on other CPUs",))
+            )
+
+        pairs = [
+            launch(case, n, ns + spread_ns * (n % 3) * (case == V1)) for n in range(9) for case, ns in ((V2, 1000), (V1, 1500))
+        ]
+        return analyse(a_run(a_plan(V2, V1), *pairs))
+
+    well, badly = run_of(5), run_of(150)
+    assert (well.condition.rule, well.condition.busy_cpus) == ("steady-load", 1.0)
+    assert well.results[1].vs_baseline.verdict is Verdict.SLOWER
+    assert badly.results[1].vs_baseline.verdict is Verdict.TOO_NOISY
+    (caveat,) = (c for c in badly.caveats if c.code == "unquiet-machine")
+    assert "beside 1.0 busy CPUs" in caveat.observed
+    assert "unquiet-machine" not in codes(well)

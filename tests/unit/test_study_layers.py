@@ -164,7 +164,9 @@ def test_a_planned_case_without_a_profile_leaves_the_verdict_open_and_is_named()
     found = layers.conclude(measured("ort", "openvino"), facts_of(a_profile())).findings
     _, _, depthwise, rest, sums = found
     assert (rest.verdict, sums.verdict) == (Holds.UNDECIDED, Holds.UNDECIDED)
-    assert all(f"Without a profile: {V1} in openvino (no profile was made)" in finding.limits for finding in (depthwise, rest, sums))
+    assert all(
+        f"Without a profile: {V1} in openvino (no profile was made)" in finding.limits for finding in (depthwise, rest, sums)
+    )
     assert "1 of 2 cases" in sums.measured
 
 

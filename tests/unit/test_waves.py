@@ -66,7 +66,7 @@ def test_a_series_that_drifts_has_a_wider_interval_than_the_same_values_shuffled
 
 
 COVERED_AT_LEAST = {0.0: 0.93, 0.5: 0.93, 0.9: 0.65}
-"""Of 95 %; 800 runs gave 98, 95 and 71 %. At a correlation of 0.9 eleven waves are too few to know it, and the caveat says so."""
+"""Of 95 %; 800 runs gave 98, 95 and 71 %: at 0.9 eleven waves are too few to know it, and a caveat says so."""
 
 
 @pytest.mark.parametrize("correlation", COVERED_AT_LEAST)
