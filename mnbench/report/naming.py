@@ -57,7 +57,8 @@ def _circumstances(run: Run) -> Iterator[str]:
     if condition.rule != "quiet":
         yield f"beside {condition.busy_cpus:.1f} busy CPUs"
     if run.plan.blocks > 1 and run.plan.over_s:
-        yield f"{run.plan.blocks} blocks over {run.plan.over_s / 60:.0f} min"
+        over_s = run.plan.over_s
+        yield f"{run.plan.blocks} blocks over {f'{over_s / 60:.0f} min' if over_s >= 120 else f'{over_s:.0f} s'}"
 
 
 def latency_legend(run: Run) -> str:

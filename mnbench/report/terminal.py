@@ -163,14 +163,13 @@ def _print_next_run(analysis: Analysis, console: Console) -> None:
     rows = [row for row in comparison_rows(analysis) if row.ratio_next_run_low is not None]
     if not rows:
         return
-    table = _empty_table([("case", "left"), ("against", "left"), ("this run", "right"), ("next run", "right")])
+    console.print()
+    console.print(Text("Ratios of this run and of the next one (a block of the same length at another time)", style="bold"))
     for row in rows:
         this_run = bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
         next_run = f"{plain(row.ratio_next_run_low, 3)} to {plain(row.ratio_next_run_high, 3)}"
-        table.add_row(Text(row.case_id), Text(row.baseline_id), Text(this_run), Text(next_run))
-    console.print()
-    console.print(Text("Ratios of this run and of the next one (a block of the same length at another time)", style="bold"))
-    console.print(table)
+        console.print(Text(f"  {row.case_id} / {row.baseline_id}"))
+        console.print(Text(f"    this run {this_run}, next run {next_run}"))
 
 
 def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
