@@ -275,7 +275,8 @@ def files_of(kind: Format, the_plan: Plan) -> int:
     One in sweeps, whose hundreds of graphs would fill the disk, and where nothing but memory is measured. One of torch's: it
     copies a state dict into memory of its own, and the order of its nodes is that of the code.
     """
-    one = the_plan.sweep or the_plan.regimes == ("memory",) or kind not in (Format.ONNX, Format.OPENVINO_IR)
+    folders = any(known.artifacts for known in the_plan.environments)  # which have one file: compare like with like
+    one = folders or the_plan.sweep or the_plan.regimes == ("memory",) or kind not in (Format.ONNX, Format.OPENVINO_IR)
     return 1 if one else REPLICAS
 
 
@@ -318,7 +319,10 @@ def measure(
 def already(the_run: Run) -> Already:
     """Return what a run has behind it; zeros for a new one."""
     # A killed run could not write its time any more, but its rounds tell it.
-    ended_s = [(r.started_ns + r.wall_ns) / 1e9 for samples in the_run.samples for r in samples.rounds]
+    rounds = [r for samples in the_run.samples for r in samples.rounds]
+    ended_s = [(r.started_ns + r.wall_ns) / 1e9 for r in rounds]
+    if the_run.plan.blocks > 1 or the_run.failures:  # that time holds waits and failures, which the budget does not count
+        ended_s = [sum(r.wall_ns + sum(r.settle_ns) for r in rounds) / 1e9]
     return Already(
         waves=max((samples.launch + 1 for samples in the_run.samples), default=0),
         elapsed_s=max((the_run.measuring_s, *ended_s)),
