@@ -116,16 +116,17 @@ def conclusions(found: RunDiff) -> list[str]:
 def _common(shift: CommonShift) -> str:
     """Return what all cases of a backend did together, and what that may be put down to."""
     memory = "" if shift.memory_pct is None else f", a pass through memory {shift.memory_pct:+.1f} %"
-    facts = (
-        f"All {shift.cases} cases of {shift.backend} together: {_change(shift.latency)}; "
-        f"the reference workload {shift.workload_pct:+.1f} %{memory}."
-    )
+    facts = f"{_cases_of(shift)}: {_change(shift.latency)}; the reference workload {shift.workload_pct:+.1f} %{memory}."
     if shift.finding is Verdict.TOO_NOISY:
         return f"{facts} The memory's speed changed too much to tell whether {shift.backend} or the machine did this."
     if shift.finding is Verdict.INCONCLUSIVE:
         return f"{facts} The machine may have done this."
     how = f"{_change(shift.unexplained)} that the CPU's speed does not explain"
     return f"{facts} {shift.backend} became {shift.finding} as a whole: {how}."
+
+
+def _cases_of(shift: CommonShift) -> str:
+    return f"All {shift.cases} cases of {shift.backend} together" if shift.cases > 1 else f"The one case of {shift.backend}"
 
 
 def _change(ratio: Estimate) -> str:

@@ -282,13 +282,13 @@ def _tests(case: Case, middles: Mapping[Case, float], old: _Side, new: _Side) ->
 def _common(
     sides: tuple[_Side, _Side], reasons: Mapping[Case, str | None], plan: Plan, limit_pct: float | None
 ) -> Iterator[CommonShift]:
-    """Yield what the compared cases of each backend did together, where there are two or more."""
+    """Yield what the compared cases of each backend did together; nothing for a single case in all."""
     old, new = sides
     limit = math.log1p(max(limit_pct or 0.0, COMMON_LIMIT_PCT) / 100)
     compared = [case for case, reason in reasons.items() if reason is None]
     for backend in dict.fromkeys(case.backend for case in compared):
         cases = [case for case in compared if case.backend == backend]
-        if len(cases) < 2:
+        if len(compared) < 2:  # of a single case the shift is what it is judged by
             continue
         together = [_together([side.logs[case] for case in cases]) for side in (new, old)]
         over = [
