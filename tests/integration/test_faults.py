@@ -15,6 +15,7 @@ from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
 from tests.conftest import a_plan, a_run
+from tests.situations import situation
 
 FAULTY = Path(__file__).parent / "faulty"
 NULL = Case(model="none", backend="null")
@@ -45,6 +46,11 @@ def launches_of(run, case):
     return sum(1 for samples in run.samples if samples.case == case and samples.rounds)
 
 
+@situation(
+    "processes",
+    "A worker crashes, is killed, or its runtime refuses the model",
+    "reports the reason for that case and measures the others",
+)
 @pytest.mark.parametrize(
     ("backend", "reason"),
     [
@@ -65,6 +71,7 @@ def test_a_failing_worker_is_reported_with_its_reason_and_the_others_go_on(tmp_p
     assert launches_of(run, NULL) == 2
 
 
+@situation("processes", "A worker hangs", "kills it at the time-out, says so, and measures the others")
 def test_a_worker_that_hangs_is_killed_at_the_time_out(tmp_path):
     run = measure(tmp_path, "hanging", timeout_s=1.0)
     assert run.failures[0].reason == "the worker hung: no answer within 1 s; it was killed."
