@@ -111,15 +111,10 @@ def _check_gate(options: argparse.Namespace) -> None:
 
 def _pass_gate(run: Run, limit_pct: float) -> int:
     """Tell what is slower and what could not be compared; return the exit code."""
-    from dataclasses import replace
-
-    from mnbench import stats
     from mnbench.report.environments import gate_sentences
     from mnbench.stats import gate
 
-    # What counts as a regression is never "equivalent": a limit below the margin narrows the margin, as in `diff`.
-    run = replace(run, plan=replace(run.plan, equivalence_pct=min(run.plan.equivalence_pct, limit_pct)))
-    found = gate.judge(run, stats.analyse(run), limit_pct)
+    found = gate.judge(run, limit_pct)
     code = USAGE if found.not_compared else FAILED if found.regressions else DONE
     for sentence in gate_sentences(found):
         _complain(sentence, code)
@@ -276,11 +271,9 @@ def _diff(options: argparse.Namespace) -> int:
         diff_table.render(found)
     if found.not_compared:
         return _complain(diff_table.not_compared(found), USAGE)
-    unknown = [shift.backend for shift in found.common if shift.finding == "machine too noisy"]
-    if options.fail_if_slower is not None and unknown:
-        return _complain(
-            f"whether {', '.join(unknown)} became slower as a whole is unknown: the memory's speed changed too much.", USAGE
-        )
+    if options.fail_if_slower is not None and found.unknown_backends:
+        unknown = ", ".join(shift.backend for shift in found.unknown_backends)
+        return _complain(f"whether {unknown} became slower as a whole is unknown: the memory's speed changed too much.", USAGE)
     gated = options.fail_if_slower is not None and found.slower_backends
     return FAILED if found.regressions or gated else DONE
 

@@ -357,8 +357,10 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--target-ci must be between 0.01 and 100 per cent, not {request.target_ci_pct:g}.")
     if not 1 <= request.blocks <= 1000:
         raise UsageError(f"--blocks must be between 1 and 1000, not {request.blocks}.")
-    if request.over_s and request.blocks < 2:
-        raise UsageError("--over spreads the blocks of a run over time: give --blocks 3 or more with it.")
+    if bool(request.over_s) != (request.blocks > 1):
+        raise UsageError(
+            "--blocks and --over belong together: so many blocks, spread over so much time, such as --blocks 4 --over 30m."
+        )
     if not 0 <= request.over_s <= 30 * 86_400:
         raise UsageError(f"--over must be between 0 and 30 days, not {request.over_s:g} s.")
     if request.blocks > 1 and request.target_ci_pct is not None:

@@ -24,6 +24,9 @@ PLAN_SETTINGS = (
     "study",
     "sweep",
     "cpus",
+    "cpu_sets",
+    "blocks",
+    "over_s",
     "seed",
     "rounds_per_launch",
     "round_target_ms",
@@ -63,6 +66,7 @@ def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
     yield from environment.setting_differences(old.environment, new.environment)
     for name in PLAN_SETTINGS:
         yield from environment.different(name, getattr(old.plan, name), getattr(new.plan, name))
+    yield from environment.different("environments", _environments(old), _environments(new))
     was, now = _digests(old), _digests(new)
     for subject in sorted(was.keys() & now.keys()):
         yield from environment.different(subject, was[subject], now[subject])
@@ -94,11 +98,17 @@ def _readings_ns(run: Run, cases: Collection[str], name: str) -> dict[int, float
     return {threads: statistics.median(found) for threads, found in readings.items() if found}
 
 
+def _environments(run: Run) -> list[str]:
+    return [f"{known.label}={known.artifacts or known.python}" for known in run.plan.environments]
+
+
 def _digests(run: Run) -> dict[str, str]:
-    return {
-        f"artefact of {a.spec.model} ({a.format}, batch {a.spec.batch})": " ".join(sorted(d[:12] for d in a.sha256.values()))
-        for a in run.artifacts
-    }
+    """Return the digests of each artefact, those of all folders together where environments have folders of their own."""
+    found: dict[str, list[str]] = {}
+    for a in run.artifacts:
+        name = f"artefact of {a.spec.model} ({a.format}, batch {a.spec.batch})"
+        found.setdefault(name, []).extend(sorted(digest[:12] for digest in a.sha256.values()))
+    return {name: " ".join(digests) for name, digests in found.items()}
 
 
 def _change(difference: environment.Difference) -> Change:

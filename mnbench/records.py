@@ -233,6 +233,9 @@ class ToolEnvironment:
     """Version of `python` and of each distribution that a worker needs, as that interpreter states them."""
 
 
+NULL_BACKEND = "null"
+"""The backend that does nothing: its case times the harness."""
+
 REGIMES = ("steady", "cold", "first", "load", "memory")
 """What can be known of a case, each a figure of its own: latency back to back; latency after the caches served something else;
 the very first inference; time from file to session; memory."""
@@ -255,7 +258,7 @@ class Plan:
     """Visits of a launch, spread over its wave: what the machine does for a second or so then hits one of them."""
     round_target_ms: float = 100.0
     settle_ms: float = 20.0
-    """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used."""
+    """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used in any figure."""
     cpus: tuple[int, ...]
     cpu_sets: tuple[tuple[int, ...], ...] = ()
     """CPUs that waves take in turn; empty where all waves run on `cpus`."""
@@ -271,9 +274,9 @@ class Plan:
     cold_samples: int = 4
     """Cold inferences of a launch."""
     cold_launches: int = 3
-    """Launches that have a cold round; the time of further ones goes to the steady latency, which the ratios rest on."""
+    """Launches with an undisturbed cold round. The time of further ones goes to the steady latency: the ratios rest on it."""
     harness_launches: int = 3
-    """Launches of the case without an artefact, which times the harness itself."""
+    """Undisturbed launches of the case without an artefact, which times the harness itself."""
     blocks: int = 1
     """Parts of a run that are spread evenly over `over_s`."""
     over_s: float = 0.0

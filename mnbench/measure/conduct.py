@@ -29,6 +29,8 @@ IMAGE_BYTES = 20 << 20
 """Activations of one image of the largest network."""
 RESERVE_S = 0.5
 """Of the budget: a wave that takes a little longer than the last one keeps its last rounds."""
+CHANCES = 3
+"""Times the launches that the harness and the cold latency ask for: so many waves may try, disturbed rounds included."""
 SHORTEST, LONGEST = 0.75, 2.0
 """Times its planned length that a round may have, so that whole waves use up the budget."""
 
@@ -64,7 +66,7 @@ class _Waves(Conductor):
 
     def carry_out(self) -> None:
         """Make the waves of each block that is not made yet, from its time on until its part of the budget is spent."""
-        first_block, first_wave = self._block, self._wave
+        first_block = self._block
         began_s = time.monotonic()
         for block in range(first_block, self._plan.blocks):
             self._block = block
@@ -72,7 +74,7 @@ class _Waves(Conductor):
                 self._wait(began_s + (block - first_block) * self._plan.over_s / max(1, self._plan.blocks - 1))
             until_s = self._plan.budget_s * (block + 1) / self._plan.blocks
             most = self._plan.launches * (block + 1) // self._plan.blocks
-            while self._wave < most and (self._wave == first_wave or self._fits(until_s)) and (due := self._due()):
+            while self._wave < most and (not self._wave or self._fits(until_s)) and (due := self._due()):
                 self._make_wave(due, self._round_ms(len(due), until_s))
 
     @cached_property
@@ -82,10 +84,15 @@ class _Waves(Conductor):
         return frozenset(case for case, number in ratios.items() if number >= 3)
 
     def _due(self) -> list[Case]:
-        """Return the cases of the next wave: the harness itself is timed in the first ones only."""
+        """Return the cases of the next wave: the harness itself is timed until it has its launches, or has had its chances."""
         due = self.unfinished()
-        timed = [case for case in due if self._artifacts[case.id]]
-        return due if self._wave < self._plan.harness_launches or not timed else timed
+        harness = [case for case in due if not self._artifacts[case.id]]
+        rests = {case for case in harness if not self._needs(case, "steady", self._plan.harness_launches)}
+        return due if len(harness) == len(due) else [case for case in due if case not in rests]
+
+    def _needs(self, case: Case, regime: str, launches: int) -> bool:
+        """Say whether a case lacks some of the few launches that a regime asks for; a disturbed one is made up for."""
+        return self._wave < CHANCES * launches and self._usable(case, regime) < launches
 
     def _fits(self, until_s: float) -> bool:
         """Say whether another wave ends within this part of the budget, if need be with shorter rounds."""
@@ -135,9 +142,9 @@ class _Waves(Conductor):
             opened = [case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)]
             stack.enter_context(_away_from(self._cpus_of(cases[0], launch)))
             steady = self._plan.rounds_per_launch
-            passes = steady + ("cold" in self._plan.regimes and launch < self._plan.cold_launches)
-            for index in range(passes):
-                turns = [*opened, *(case for case in opened if case in self._pivots and index < steady)]
+            cold = [case for case in opened if self._needs(case, "cold", self._plan.cold_launches)]
+            for index in range(steady + ("cold" in self._plan.regimes)):
+                turns = [*opened, *(case for case in opened if case in self._pivots)] if index < steady else cold
                 random.Random(f"{self._plan.seed}/{launch}/{index}").shuffle(turns)  # noqa: S311
                 for case in turns:
                     if self._over() or (case.id, launch) in self._failed_launches:

@@ -24,6 +24,7 @@ from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRe
 from mnbench.measure.workload import UsualSpeed
 from mnbench.records import Artifact, Case, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
+from mnbench.stats.rounds import usable_rounds
 
 MOST_REPEATS = 1
 """Extra attempts at a disturbed round."""
@@ -119,7 +120,11 @@ class Conductor:
     def unfinished(self) -> list[Case]:
         """Return the cases that need another wave and have not failed for good."""
         alive = [case for case in self._plan.cases if not self._given_up(case)]
-        return unfinished(replace(self._plan, cases=tuple(alive)), self._samples.values())
+        return unfinished(replace(self._plan, cases=tuple(alive)), self._samples.values(), os.cpu_count() or 1)
+
+    def _usable(self, case: Case, regime: str) -> int:
+        """Return how many launches of a case have an undisturbed round of a regime."""
+        return sum(1 for samples in self._samples.values() if samples.case == case and usable_rounds(samples, regime))
 
     def memory_pass(self) -> None:
         """Open each case, alone and untimed, for what it holds in memory; as many times as the plan says, all cases in turn."""

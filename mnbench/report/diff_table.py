@@ -14,10 +14,12 @@ from rich.text import Text
 
 from mnbench.records import Estimate, Verdict
 from mnbench.report import markdown
+from mnbench.report.limit import not_ruled_out, slower_by
 from mnbench.report.naming import series
 from mnbench.report.numbers import DASH, bracketed, plus_minus
 from mnbench.report.rows import finite
 from mnbench.stats.between_runs import CaseDiff, CommonShift, RunDiff
+from mnbench.stats.limit import may_exceed
 
 HEAD = ("network", "backend", "old ms", "new ms", "new / old", "verdict")
 ALIGN = "llrrrl"
@@ -89,7 +91,7 @@ def conclusions(found: RunDiff) -> list[str]:
     limit = found.fail_if_slower_pct
     lines = []
     if limit is not None:
-        names = "; ".join(f"{entry.case.id} by {_slower_by(entry.ratio, limit)}" for entry in found.regressions)
+        names = "; ".join(f"{entry.case.id} by {slower_by(entry.ratio, limit)}" for entry in found.regressions)
         count = f"{len(found.regressions)} of {len(found.cases)} cases"
         lines.append(
             f"Regressions (significantly slower, estimated above {limit:g} %): {f'{count}: {names}' if names else 'none'}."
@@ -97,8 +99,7 @@ def conclusions(found: RunDiff) -> list[str]:
     lines += [_common(shift) for shift in found.common]
     open_cases = [entry for entry in found.cases if _is_open(entry, limit)]
     if open_cases:
-        names = ", ".join(f"{entry.case.id} up to {_slower_pct(entry.ratio, high=True)}" for entry in open_cases)
-        lines.append(f"Not ruled out: a slow-down of {names} (the interval's upper end).")
+        lines.append(not_ruled_out((entry.case, entry.ratio) for entry in open_cases))
     if found.not_compared:
         lines.append(not_compared(found))
     if found.only_in_new:
@@ -146,22 +147,7 @@ def _is_open(entry: CaseDiff, limit_pct: float | None) -> bool:
         return False
     if limit_pct is None:
         return entry.verdict is Verdict.INCONCLUSIVE
-    return entry.ratio.high > 1 + limit_pct / 100
-
-
-def _slower_by(ratio: Estimate | None, limit_pct: float) -> str:
-    """Return the slow-down with its interval, and on which side of the limit that lies."""
-    if ratio is None:
-        return DASH
-    value, low, high = (100 * (bound - 1) for bound in (ratio.value, ratio.low, ratio.high))
-    where = "the whole interval is above" if low > limit_pct else "the interval reaches below"
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}] ({where} {limit_pct:g} %)"
-
-
-def _slower_pct(ratio: Estimate | None, *, high: bool = False) -> str:
-    if ratio is None:
-        return DASH
-    return f"{100 * ((ratio.high if high else ratio.value) - 1):.1f} %"
+    return may_exceed(entry.ratio, limit_pct)
 
 
 def _title(found: RunDiff) -> str:

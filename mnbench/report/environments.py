@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnbench.records import Analysis, Comparison, Run, Verdict
+from mnbench.report.limit import not_ruled_out, slower_by
 from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed
 from mnbench.report.rows import finite
@@ -42,25 +43,17 @@ def headline(run: Run, analysis: Analysis) -> str:
 
 
 def gate_sentences(gate: Gate) -> list[str]:
-    """Return what the gate found: what is slower, then what could not be compared."""
+    """Return what the gate found: what is slower, what is not ruled out, then what could not be compared."""
     limit = gate.fail_if_slower_pct
-    names = "; ".join(f"{c.case.id} by {_slower_by(c, limit)}" for c in gate.regressions)
-    count = f"{len(gate.regressions)} of {gate.compared} cases: {names}" if names else "no case"
-    sentences = [f"Slower beyond doubt, and estimated above {limit:g} %: {count}."]
+    names = "; ".join(f"{c.case.id} by {slower_by(c.ratio, limit)}" for c in gate.regressions)
+    count = f"{len(gate.regressions)} of {gate.compared} cases: {names}" if names else "none"
+    sentences = [f"Regressions (significantly slower, estimated above {limit:g} %): {count}."]
+    if gate.not_ruled_out:
+        sentences.append(not_ruled_out((c.case, c.ratio) for c in gate.not_ruled_out))
     if gate.not_compared:
         reasons = "; ".join(f"{case.id}: {reason}" for case, reason in gate.not_compared)
         sentences.append(f"{len(gate.not_compared)} of {gate.compared} cases cannot be compared: {reasons}.")
     return sentences
-
-
-def _slower_by(comparison: Comparison, limit_pct: float) -> str:
-    """Return the slow-down with its interval, and on which side of the limit that lies."""
-    ratio = comparison.ratio
-    if ratio is None:
-        return "an unknown amount"
-    value, low, high = (100 * (bound - 1) for bound in (ratio.value, ratio.low, ratio.high))
-    where = "the whole interval is above" if low > limit_pct else "the interval reaches below"
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}] ({where} {limit_pct:g} %)"
 
 
 def _pct(comparison: Comparison) -> float:

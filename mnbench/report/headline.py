@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mnbench.records import Analysis, Run, Verdict
+from mnbench.records import NULL_BACKEND, Analysis, Run, Verdict
 from mnbench.report import environments
 from mnbench.report.naming import conditions, networks, series
 from mnbench.report.numbers import bracketed
-from mnbench.report.rows import NULL_BACKEND, ComparisonRow, SummaryRow, comparison_rows, summary_rows, too_noisy
+from mnbench.report.rows import ComparisonRow, SummaryRow, comparison_rows, summary_rows, too_noisy
 
 LISTED = 5
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mnbench.records import Case, Run
-from mnbench.report.rows import is_null
+from mnbench.report.rows import condition_words, is_null
 from mnbench.stats.condition import condition_of
 
 SPELLINGS = {"mobilenet": "MobileNet", "shufflenet": "ShuffleNet", "nasnet": "NASNet", "resnet": "ResNet"}
@@ -55,7 +55,7 @@ def _circumstances(run: Run) -> Iterator[str]:
     """Say beside which load and over which time a run was made, where that is part of what its figures mean."""
     condition = condition_of(run)
     if condition.rule != "quiet":
-        yield f"beside {condition.busy_cpus:.1f} busy CPUs"
+        yield condition_words(condition)
     if run.plan.blocks > 1 and run.plan.over_s:
         over_s = run.plan.over_s
         yield f"{run.plan.blocks} blocks over {f'{over_s / 60:.0f} min' if over_s >= 120 else f'{over_s:.0f} s'}"

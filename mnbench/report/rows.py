@@ -9,7 +9,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mnbench.records import PERCENTILES, Analysis, Case, CaseResult, Ceilings, Comparison, Estimate, Format, Run
+from mnbench.records import (
+    NULL_BACKEND,
+    PERCENTILES,
+    Analysis,
+    Case,
+    CaseResult,
+    Ceilings,
+    Comparison,
+    Condition,
+    Estimate,
+    Format,
+    Run,
+)
 from mnbench.report.published import artifact_of, headline_accuracy, headline_latency, paper_ratio
 from mnbench.stats import roofline
 from mnbench.stats.noise import TOO_NOISY
@@ -17,8 +29,6 @@ from mnbench.stats.noise import TOO_NOISY
 NS_PER_MS = 1e6
 BASELINE = "baseline"
 """What stands in the verdict column of the baseline's own row."""
-NULL_BACKEND = "null"
-"""The backend that does nothing: its row shows the floor of the harness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,8 @@ class SummaryRow:
     latency_p99_9_high_ms: float | None
     launches: int
     samples: int
+    condition: str
+    """`quiet`, or the load beside which all rounds were made: `beside 1.0 busy CPUs`."""
     paper_latency_ms: float | None
     paper_ratio: float | None
     """Beside a ratio between environments, which no paper has, empty."""
@@ -118,6 +130,8 @@ class ComparisonRow:
     method: str | None
     p_adjusted: float | None
     verdict: str
+    condition: str
+    """As in summary.csv."""
 
 
 def summary_rows(run: Run, analysis: Analysis) -> list[SummaryRow]:
@@ -134,7 +148,7 @@ def comparison_rows(analysis: Analysis) -> list[ComparisonRow]:
     found = [result.vs_baseline for result in analysis.results if result.vs_baseline is not None]
     baseline = [("environment" if comparison.case.environment else BASELINE, comparison) for comparison in found]
     backends = [("backend", comparison) for comparison in analysis.between_backends]
-    return [_comparison_row(kind, comparison, latencies) for kind, comparison in (*baseline, *backends)]
+    return [_comparison_row(kind, comparison, latencies, analysis.condition) for kind, comparison in (*baseline, *backends)]
 
 
 def by_network(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
@@ -143,6 +157,11 @@ def by_network(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
     for row in rows:
         groups.setdefault(row.model, []).append(row)
     return [row for group in groups.values() for row in group]
+
+
+def condition_words(condition: Condition) -> str:
+    """Return a run's condition as a person reads it."""
+    return "quiet" if condition.rule == "quiet" else f"beside {condition.busy_cpus:.1f} busy CPUs"
 
 
 def too_noisy(row: SummaryRow) -> bool:
@@ -201,6 +220,7 @@ def _summary_row(run: Run, analysis: Analysis, case: Case, result: CaseResult | 
         **_percentiles(result),
         launches=result.launches if result else 0,
         samples=result.samples if result else 0,
+        condition=condition_words(analysis.condition),
         paper_latency_ms=paper.latency_ms if paper else None,
         paper_ratio=None if case.environment else _rounded(paper_ratio(run, case.model)),
         ratio=ratio,
@@ -297,7 +317,9 @@ def _joined(values: Iterable[str]) -> str | None:
     return ";".join(dict.fromkeys(values)) or None
 
 
-def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Estimate | None]) -> ComparisonRow:
+def _comparison_row(
+    kind: str, comparison: Comparison, latencies: dict[str, Estimate | None], condition: Condition
+) -> ComparisonRow:
     ratio, later = finite(comparison.ratio), finite(comparison.next_run)
     case, baseline = latencies.get(comparison.case.id), latencies.get(comparison.baseline.id)
     return ComparisonRow(
@@ -316,6 +338,7 @@ def _comparison_row(kind: str, comparison: Comparison, latencies: dict[str, Esti
         method=ratio.method if ratio else None,
         p_adjusted=comparison.p_adjusted,
         verdict=str(comparison.verdict),
+        condition=condition_words(condition),
     )
 
 

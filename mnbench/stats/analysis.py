@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from mnbench.records import (
+    NULL_BACKEND,
     Analysis,
     Artifact,
     Case,
@@ -57,16 +58,25 @@ def analyse(run: Run) -> Analysis:
     launches = _by_case(trusted_samples(run))
     logs = {case.id: launch_logs(launches.get(case.id, ())) for case in plan.cases}
     medians = {case.id: launch_logs(launches.get(case.id, ()), statistic=median_ns) for case in plan.cases}
-    common = common_series(medians.values())
+    common = common_series(medians[case.id] for case in plan.cases if case.backend != NULL_BACKEND)
     to_baseline, to_backend = _baseline_pairs(plan), _backend_pairs(plan)
     noisy = noise.noisy_cases(launches)
-    blocks = {samples.launch: samples.block for samples in run.samples}
+    blocks = blocks_of(run)
+    within = within_blocks(common, blocks)
     compared = compare_pairs([*to_baseline, *to_backend], logs, plan, stream_logs(trusted_samples(run)), blocks)
     under = condition.condition_of(run)
     compared = noise.judge(compared, noisy, launches, plan, under)
     by_case = {comparison.case.id: comparison for comparison in compared[: len(to_baseline)]}
     results = tuple(
-        _result(case, launches.get(case.id, ()), medians[case.id], common, by_case.get(case.id), run, noisy=case.id in noisy)
+        _result(
+            case,
+            launches.get(case.id, ()),
+            latency(medians[case.id], common, plan.level, blocks),
+            by_case.get(case.id),
+            run,
+            noisy=case.id in noisy,
+            drifting=is_drifting(within),
+        )
         for case in plan.cases
     )
     return Analysis(
@@ -75,7 +85,8 @@ def analyse(run: Run) -> Analysis:
         condition=under,
         caveats=(
             *run.caveats,
-            *_drifting(common),
+            *_drifting(within),
+            *_few_blocks(plan, blocks),
             *_caveats(run, results, launches, noisy),
             *noise.caveats(compared, noisy, launches, under),
             *uneven([*to_baseline, *to_backend], launches, noisy),
@@ -94,7 +105,8 @@ def trusted_samples(run: Run) -> list[Samples]:
     What a worker measured before it broke a promise is not to be used.
     """
     failed = {(failure.case, failure.launch) for failure in run.failures}
-    return condition.judged((s for s in run.samples if (s.case, s.launch) not in failed), run)
+    kept = [samples for samples in run.samples if (samples.case, samples.launch) not in failed]
+    return condition.judged(kept, condition.condition_of(run), run.plan, run.environment.logical_cpus)
 
 
 def common_series(logs: Iterable[LaunchLogs]) -> dict[int, float]:
@@ -107,14 +119,36 @@ def common_series(logs: Iterable[LaunchLogs]) -> dict[int, float]:
     return {wave: statistics.median(by_wave[wave]) for wave in sorted(by_wave)}
 
 
-def latency(logs: LaunchLogs, common: LaunchLogs, level: float) -> Estimate | None:
+def blocks_of(run: Run) -> dict[int, int]:
+    """Return the block of each launch."""
+    return {samples.launch: samples.block for samples in run.samples}
+
+
+def within_blocks(common: LaunchLogs, blocks: Mapping[int, int]) -> dict[int, float]:
+    """Return what the machine did to all cases, each wave less the mean of its block; of a single block, `common` as it is.
+
+    What differs between blocks, which lie apart in time, is no drift of neighbours. The scatter is that of the waves within
+    their blocks: k means were taken from n waves, so deviations grow by sqrt((n - 1) / (n - k)).
+    """
+    by_block: dict[int, list[float]] = {}
+    for wave, value in common.items():
+        by_block.setdefault(blocks.get(wave, 0), []).append(value)
+    if len(by_block) < 2 or len(common) <= len(by_block):
+        return dict(common)
+    middles = {block: statistics.fmean(values) for block, values in by_block.items()}
+    scale = math.sqrt((len(common) - 1) / (len(common) - len(by_block)))
+    return {wave: scale * (value - middles[blocks.get(wave, 0)]) for wave, value in common.items()}
+
+
+def latency(logs: LaunchLogs, common: LaunchLogs, level: float, blocks: Mapping[int, int] | None = None) -> Estimate | None:
     """Return the latency behind the launches' logs, in ns; None below three launches.
 
     `common` is what the machine did to all cases (`common_series`). Its waves depend on each other, and its error holds that
-    (`series_mean`); what is left of the case is independent from launch to launch.
+    (`series_mean`); what is left of the case is independent from launch to launch. `blocks` has the block of each launch: the
+    latency is that of the run's own blocks, and its error that of the waves within them.
     """
     own = mean_of(value - common.get(wave, 0.0) for wave, value in logs.items())
-    shared = series_mean(list(common.values()))
+    shared = series_mean(list(within_blocks(common, blocks or {}).values()))
     if own is None:
         return None
     error = own if shared is None else total(own, shared)
@@ -275,29 +309,25 @@ def _backend_pairs(plan: Plan) -> list[tuple[Case, Case]]:
 def _result(
     case: Case,
     launches: Sequence[Samples],
-    logs: LaunchLogs,
-    common: LaunchLogs,
+    latency_ns: Estimate | None,
     vs_baseline: Comparison | None,
     run: Run,
     *,
     noisy: bool,
+    drifting: bool,
 ) -> CaseResult:
     plan = run.plan
     readings = [memory.above_runtime_bytes for memory in run.memory if memory.case == case]
     # A user meets disturbed rounds too. Those of a noisy case are mostly the disturbance's, and no verdict stands next to them;
     # on a drifting machine launches are not independent, and the interval would be too narrow.
-    met = (
-        []
-        if noisy or is_drifting(common)
-        else [[t for r in s.rounds if r.regime == "steady" for t in r.latencies_ns] for s in launches]
-    )
+    met = [] if noisy or drifting else [[t for r in s.rounds if r.regime == "steady" for t in r.latencies_ns] for s in launches]
     # Opening has no counters of its own: a launch whose rounds are not to be trusted is no better witness of how it began.
     once = () if noisy else launches
     return CaseResult(
         case=case,
-        latency_ns=latency(logs, common, plan.level),
+        latency_ns=latency_ns,
         percentiles={percent: percentile(met, percent, plan.level) for percent in plan.percentiles},
-        launches=len(logs),
+        launches=sum(1 for samples in launches if usable_rounds(samples)),
         samples=sum(len(r.latencies_ns) for samples in launches for r in usable_rounds(samples)),
         vs_baseline=vs_baseline,
         cold_ns=None if noisy else _cold(launches, plan),
@@ -342,6 +372,17 @@ def _caveats(
         yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
         if case_id not in noisy:
             yield from _unsettled(case_id, launches.get(case_id, ()))
+
+
+def _few_blocks(plan: Plan, blocks: Mapping[int, int]) -> Iterable[Caveat]:
+    made = len(set(blocks.values()))
+    if plan.blocks > 1 and made < FEWEST_LAUNCHES:
+        yield Caveat(
+            code="few-blocks",
+            subject="the run",
+            observed=f"waves were made in {made} of the {plan.blocks} blocks, and a prediction needs {FEWEST_LAUNCHES}",
+            advice="No interval is given for the next run. Raise --budget, which all blocks share.",
+        )
 
 
 def is_drifting(common: LaunchLogs) -> bool:

@@ -13,16 +13,16 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mnbench.records import Case, Caveat, Estimate, Plan, Run, Samples, Verdict
-from mnbench.stats.analysis import LaunchLogs, analyse, common_series, decide, latency, log_margin, trusted_samples
+from mnbench.records import NULL_BACKEND, Case, Caveat, Estimate, Plan, Run, Samples, Verdict
+from mnbench.stats.analysis import LaunchLogs, analyse, blocks_of, common_series, decide, latency, log_margin, trusted_samples
 from mnbench.stats.condition import condition_of
 from mnbench.stats.covariate import adjusted_difference, stream_logs
 from mnbench.stats.intervals import FEWEST_LAUNCHES, Mean, difference, holm, mean_of
+from mnbench.stats.limit import is_regression
 from mnbench.stats.noise import UNQUIET, is_unquiet, noisy_cases
 from mnbench.stats.rounds import launch_logs, median_ns
-from mnbench.stats.waves import series_mean
+from mnbench.stats.waves import CAUTIOUS, series_mean
 
-NULL_BACKEND = "null"
 SAME_LOAD_CPUS = 0.25
 """Runs beside loads that differ by more are not compared."""
 OF_RATIOS = ("few-launches", UNQUIET)
@@ -123,6 +123,11 @@ class RunDiff:
         """Backends that became slower as a whole; regressions where a limit was asked for."""
         return tuple(shift for shift in self.common if shift.finding is Verdict.SLOWER)
 
+    @property
+    def unknown_backends(self) -> tuple[CommonShift, ...]:
+        """Backends of which that cannot be told; with a limit, a gate that has not judged them."""
+        return tuple(shift for shift in self.common if shift.finding is Verdict.TOO_NOISY)
+
 
 def diff(old: Run, new: Run, changes: Sequence[Change] = (), fail_if_slower_pct: float | None = None) -> RunDiff:
     """Return the verdict on every case of `old`. Level and margin are those of the new run's plan.
@@ -159,7 +164,7 @@ class _Side:
             self.launches.setdefault(samples.case, []).append(samples)
         self.logs = {case: launch_logs(found) for case, found in self.launches.items()}
         self.medians = {case: launch_logs(found, statistic=median_ns) for case, found in self.launches.items()}
-        self.common = common_series(self.medians.values())
+        self.common = common_series(logs for case, logs in self.medians.items() if case.backend != NULL_BACKEND)
         self.stream = stream_logs(trusted)
         self.workload = _workload_logs(trusted)
         self.noisy = noisy_cases(self.launches)
@@ -182,7 +187,7 @@ class _Side:
         return {wave: value - self.workload[wave] for wave, value in self.logs[case].items() if wave in self.workload}
 
     def latency(self, case: Case, level: float) -> Estimate | None:
-        return latency(self.medians.get(case, {}), self.common, level)
+        return latency(self.medians.get(case, {}), self.common, level, blocks_of(self.run))
 
 
 def _workload_logs(launches: Sequence[Samples]) -> dict[int, float]:
@@ -266,7 +271,7 @@ def _tests(case: Case, middles: Mapping[Case, float], old: _Side, new: _Side) ->
     relative = [side.relative(case, middles) for side in (new, old)]
     mean = adjusted_difference(relative[0], new.stream, relative[1], old.stream)
     if mean is None:
-        alone = [series_mean(list(values.values())) for values in over]
+        alone = [series_mean(list(values.values()), CAUTIOUS) for values in over]
         if alone[0] is None or alone[1] is None or _memory_moved(old, new):
             return None
         mean = difference(alone[0], alone[1])
@@ -343,16 +348,6 @@ def _unheld(old: _Side, new: _Side) -> str:
 def _memory_moved(old: _Side, new: _Side) -> bool:
     moved = _moved(old.stream, new.stream)
     return moved is not None and abs(moved) > math.log1p(MEMORY_MOVED_PCT / 100)
-
-
-def is_regression(ratio: Estimate | None, verdict: Verdict | None, limit_pct: float | None) -> bool:
-    """Tell whether a slow-down is beyond doubt (verdict `slower`) and its estimate is above the limit.
-
-    Not whether it is above the limit beyond doubt: a gate that asked for that would let most regressions just above it pass.
-    """
-    if limit_pct is None or ratio is None:
-        return False
-    return verdict is Verdict.SLOWER and ratio.value > 1 + limit_pct / 100
 
 
 def _reason(case: Case, side: _Side) -> str | None:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mnbench.records import Condition, Round, Run, Samples
+from mnbench.records import Condition, Plan, Round, Run, Samples
 
 LOADED = "load on other CPUs"
 CHANGED = "other load than in most rounds"
@@ -25,11 +25,14 @@ LEAST_LOAD_NS = 25_000_000
 
 def condition_of(run: Run) -> Condition:
     """Return the condition of a run: `quiet`, or `steady-load` with the busy CPUs beside the measured ones."""
-    others = max(1, run.environment.logical_cpus - len(run.plan.cpus))
-    busy = [
-        busy_cpus(r) for samples in run.samples for r in samples.rounds if r.regime == "steady" and r.wall_ns > LEAST_LOAD_NS
-    ]
-    if run.plan.quiet_only or len(busy) < FEWEST_ROUNDS:
+    return condition_among(run.samples, run.plan, run.environment.logical_cpus)
+
+
+def condition_among(launches: Iterable[Samples], plan: Plan, logical_cpus: int) -> Condition:
+    """Return the condition that launches of a plan were made under, on a machine of so many CPUs."""
+    others = max(1, logical_cpus - len(plan.cpus))
+    busy = [busy_cpus(r) for samples in launches for r in samples.rounds if r.regime == "steady" and r.wall_ns > LEAST_LOAD_NS]
+    if plan.quiet_only or len(busy) < FEWEST_ROUNDS:
         return Condition(rule="quiet")
     usual = statistics.median(busy)
     alike = sum(1 for load in busy if abs(load - usual) <= LOADED_SHARE * others)
@@ -43,12 +46,11 @@ def busy_cpus(measured: Round) -> float:
     return measured.other_cpus_ns / measured.wall_ns
 
 
-def judged(launches: Iterable[Samples], run: Run) -> list[Samples]:
-    """Return the launches with the load on other CPUs judged by the run's condition, in all rounds alike."""
-    condition = condition_of(run)
+def judged(launches: Iterable[Samples], condition: Condition, plan: Plan, logical_cpus: int) -> list[Samples]:
+    """Return the launches with the load on other CPUs judged by a condition, in all rounds alike."""
     if condition.rule == "quiet":
         return list(launches)
-    others = max(1, run.environment.logical_cpus - len(run.plan.cpus))
+    others = max(1, logical_cpus - len(plan.cpus))
     return [replace(s, rounds=tuple(_judged(r, condition.busy_cpus, others) for r in s.rounds)) for s in launches]
 
 

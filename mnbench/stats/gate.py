@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mnbench.records import Analysis, Case, CaseResult, Comparison, Run, Verdict
+from mnbench.records import Case, CaseResult, Comparison, Run, Verdict
+from mnbench.stats.analysis import analyse
+from mnbench.stats.limit import is_regression, may_exceed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,31 +18,32 @@ class Gate:
     """Cases of the later environments, those without a verdict among them."""
     regressions: tuple[Comparison, ...]
     """Slower at the run's level, and estimated above the limit."""
+    not_ruled_out: tuple[Comparison, ...]
+    """No regression, but the interval reaches above the limit."""
     not_compared: tuple[tuple[Case, str], ...]
     """Cases without a verdict, and why."""
 
 
-def judge(run: Run, analysis: Analysis, fail_if_slower_pct: float) -> Gate:
-    """Return what the run's environments say. Every case of a later environment is a regression, is not compared, or passes."""
+def judge(run: Run, fail_if_slower_pct: float) -> Gate:
+    """Return what the run's environments say. Every case of a later environment is a regression, is not compared, or passes.
+
+    What counts as a regression is never "equivalent": a limit below the plan's margin narrows the margin, as in `diff`.
+    """
+    margin_pct = min(run.plan.equivalence_pct, fail_if_slower_pct)
+    analysis = analyse(replace(run, plan=replace(run.plan, equivalence_pct=margin_pct)))
     first = run.plan.environments[0].label
     later = [result for result in analysis.results if result.case.environment not in ("", first)]
     failed = {failure.case for failure in run.failures}
     reasons = [(result, _why_not_compared(result, failed)) for result in later]
+    known = [result.vs_baseline for result, reason in reasons if not reason and result.vs_baseline]
+    slower = [c for c in known if is_regression(c.ratio, c.verdict, fail_if_slower_pct)]
     return Gate(
         fail_if_slower_pct=fail_if_slower_pct,
         compared=len(later),
-        regressions=tuple(
-            result.vs_baseline
-            for result, reason in reasons
-            if not reason and result.vs_baseline and _is_regression(result.vs_baseline, fail_if_slower_pct)
-        ),
+        regressions=tuple(slower),
+        not_ruled_out=tuple(c for c in known if c not in slower and may_exceed(c.ratio, fail_if_slower_pct)),
         not_compared=tuple((result.case, reason) for result, reason in reasons if reason),
     )
-
-
-def _is_regression(comparison: Comparison, limit_pct: float) -> bool:
-    ratio = comparison.ratio
-    return comparison.verdict is Verdict.SLOWER and ratio is not None and ratio.value > 1 + limit_pct / 100
 
 
 def _why_not_compared(result: CaseResult, failed: set[Case]) -> str:

@@ -1,7 +1,7 @@
 """What a machine was too noisy for: cases, whole runs, and ratios that are not known well enough beside a disturbance.
 
-Counted are disturbed rounds, at the first try. Only a disturbed round is repeated, at once and beside the same disturbance:
-with its repeats, one bad second in a launch would weigh three times what a good one does.
+Counted are disturbed rounds, at the first try. Only sweeps repeat a disturbed round, at once and beside the same disturbance:
+with its repeat, one bad moment would weigh twice what a good one does. Waves repeat none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TypeVar
 
 from mnbench.records import Caveat, Comparison, Condition, Plan, Round, Samples, Verdict
+from mnbench.stats.condition import LOADED
 
 NOISY_SHARE = 1 / 3
 """Share of disturbed first tries from which on nothing is concluded: what is left was measured beside the same disturbance."""
@@ -29,7 +30,6 @@ OF_THE_HOST = {"changed CPU speed", "steal"}
 """Disturbances that no program on this machine causes."""
 
 QUIET = Condition(rule="quiet")
-LOAD = "load on other CPUs"
 
 Key = TypeVar("Key")
 
@@ -92,7 +92,7 @@ def caveats(
     """Say what an unquiet or loaded run was too noisy for, beyond the cases that have a caveat of their own."""
     refused = [c for c in comparisons if c.verdict is Verdict.TOO_NOISY and not {c.case.id, c.baseline.id} & set(noisy)]
     tries = first_tries(chain.from_iterable(launches.values())) if refused else []
-    reasons = [LOAD] if condition != QUIET else [reason for r in tries for reason in r.disturbances]
+    reasons = [LOADED] if condition != QUIET else [reason for r in tries for reason in r.disturbances]
     beside = "" if condition == QUIET else f", the others were made beside {condition.busy_cpus:.1f} busy CPUs"
     for case_id in dict.fromkeys(c.case.id for c in refused):
         yield Caveat(

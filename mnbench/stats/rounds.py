@@ -18,23 +18,8 @@ from mnbench.records import Round, Samples
 
 Statistic = Callable[[Sequence[int]], float]
 """From the latencies of a launch's undisturbed rounds, in ns, to one number."""
-SETTLED_AFTER_NS = 20_000_000
-"""From the beginning of a round: inferences that begin later count, also those made before the timed part began."""
 TYPICAL_PCT = 25.0
 TYPICAL_METHOD = "geometric mean of the launches' lower quartiles, Student t on logs"
-
-
-def counted_ns(measured: Round) -> list[int]:
-    """Return the latencies of a round's timed part and, of a steady one, of what began 20 ms or more after it did.
-
-    (A round's settling phase ends then; in some stored runs it took longer.)
-    """
-    late, began_ns = [], 0
-    for latency_ns in measured.settle_ns:
-        if began_ns >= SETTLED_AFTER_NS:
-            late.append(latency_ns)
-        began_ns += latency_ns
-    return [*late, *measured.latencies_ns]
 
 
 def typical_ns(latencies_ns: Sequence[int]) -> float:
@@ -58,13 +43,13 @@ def usable_rounds(samples: Samples, regime: str = "steady") -> list[Round]:
 
 
 def launch_logs(launches: Iterable[Samples], regime: str = "steady", statistic: Statistic = typical_ns) -> dict[int, float]:
-    """Return, by launch, log(`statistic` in ns) of all counted inferences of its undisturbed rounds.
+    """Return, by launch, log(`statistic` in ns) of the timed inferences of its undisturbed rounds.
 
     A launch without an undisturbed round is left out.
     """
     logs: dict[int, float] = {}
     for samples in launches:
-        pooled = [ns for r in usable_rounds(samples, regime) for ns in counted_ns(r)]
+        pooled = [ns for r in usable_rounds(samples, regime) for ns in r.latencies_ns]
         if pooled:
             logs[samples.launch] = math.log(max(statistic(pooled), 1.0))
     return logs

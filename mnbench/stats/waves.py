@@ -2,8 +2,8 @@
 
 Pairing removes this from ratios. A latency has no partner, so the mean of a series of waves needs an error that holds their
 dependence. The model is stationary: y_w = μ + e_w, e_w = ρ e_(w-1) + noise. Its correlation ρ cannot be known from a dozen
-waves, so it is integrated out (a Bayesian marginal; the prior of ρ falls as 1 - ρ from 0 to 0.95, that of μ is flat, that of
-the noise's scale 1/σ). docs/methodology.md has its coverage beside that of other ways.
+waves, so it is integrated out (a Bayesian marginal; the prior of ρ is a power of 1 - ρ from 0 to 0.95, that of μ is flat, that
+of the noise's scale 1/σ). docs/methodology.md has its coverage beside that of other ways.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from scipy.special import ndtr, stdtr
 from mnbench.stats.intervals import FEWEST_LAUNCHES, Mean, t_quantile
 
 CORRELATIONS = np.linspace(0.0, 0.95, 20)
+USUAL, CAUTIOUS = 1.0, -0.5
+"""Powers of 1 - ρ in the prior. The first suits what many cases share. The second is the shape of the reference prior
+(J. O. Berger and R.-Y. Yang 1994, 1 / sqrt(1 - ρ²)): it is for a single case, whose own drift nothing else tells."""
 LEVEL = 0.95
 """Of the interval that the error is taken from."""
 DRIFT_P = 0.01
 """Below it a run's waves are called drifting; one steady run in a hundred is, too."""
 
 
-def series_mean(values: Sequence[float]) -> Mean | None:
-    """Return the mean of successive waves, with an error that holds their dependence; None for fewer than three."""
+def series_mean(values: Sequence[float], prior: float = USUAL) -> Mean | None:
+    """Return the mean of successive waves, with an error that holds their dependence; None for fewer than three.
+
+    `prior` is the power of 1 - ρ in the prior of their correlation: the smaller it is, the wider the interval.
+    """
     y = np.asarray(values, dtype=float)
     n = y.size
     if n < FEWEST_LAUNCHES:
@@ -34,7 +40,7 @@ def series_mean(values: Sequence[float]) -> Mean | None:
     middle = float(y.mean())
     if np.ptp(y) == 0.0:
         return Mean(value=middle, error=0.0, degrees=n - 1)
-    weights, centres, errors = _posterior(y)
+    weights, centres, errors = _posterior(y, prior)
     # The smallest h for which μ lies within middle ± h with probability LEVEL.
     low, high = 0.0, 1e3 * float(errors.max())
     for _ in range(60):
@@ -58,7 +64,7 @@ def drift_p(values: Sequence[float]) -> float | None:
     return float(ndtr((ratio - 2.0) / math.sqrt(4.0 * (n - 2) / ((n - 1) * (n + 1)))))
 
 
-def _posterior(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _posterior(y: NDArray[np.float64], power: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return, by correlation: its posterior weight, and centre and scale of Student's distribution of μ given it."""
     n = y.size
     logs, centres, errors = [], [], []
@@ -70,7 +76,7 @@ def _posterior(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
         squares = float(rest @ rest)
         centres.append(centre)
         errors.append(math.sqrt(squares / ((n - 1) * information)))
-        prior = math.log(1 - rho)
+        prior = power * math.log(1 - rho)
         logs.append(prior + log_determinant - 0.5 * math.log(information) - (n - 1) / 2 * math.log(squares))
     weights = np.exp(np.array(logs) - max(logs))
     return weights / weights.sum(), np.array(centres), np.array(errors)

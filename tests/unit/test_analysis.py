@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 
 from mnbench.records import LaunchFailure, Verdict
 from mnbench.stats import analyse
-from mnbench.stats.analysis import compare_pairs, decide, next_run
+from mnbench.stats.analysis import compare_pairs, decide, next_run, within_blocks
 from mnbench.stats.intervals import mean_of
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -249,3 +250,48 @@ def test_blocks_of_a_run_reach_its_comparisons_and_a_run_in_one_block_predicts_n
 
     assert ratio_of(lambda n: n // 3).next_run.value == pytest.approx(1.5, rel=0.01)
     assert ratio_of(lambda n: 0).next_run is None
+
+
+def test_the_harness_is_no_part_of_what_the_machine_did_to_all_cases():
+    """Its first launches take twice as long: the latencies of the networks must not notice."""
+    null = a_case("none", "null")
+    networks = [*launches(V2, [100, 101, 99, 100, 102, 98, 100, 101]), *launches(V1, [200, 202, 198, 200, 204, 196, 200, 202])]
+    alone = analyse(a_run(a_plan(V2, V1, null), *networks))
+    beside = analyse(a_run(a_plan(V2, V1, null), *networks, *launches(null, [20, 10, 10])))
+    assert [r.latency_ns for r in beside.results[:2]] == [r.latency_ns for r in alone.results[:2]]
+
+
+BLOCKS = {wave: wave // 6 for wave in range(24)}
+
+
+def test_what_lies_between_blocks_is_no_drift_of_the_waves_within_them():
+    """Four blocks at four speeds, 10 % apart; within them the waves alternate by 1 %."""
+    levels_ns = [round(1e6 * (1 + 0.1 * BLOCKS[wave]) * (1.01 if wave % 2 else 1.0)) for wave in range(24)]
+
+    def run_of(blocks):
+        samples = [a_launch(case, w, a_round([ns] * 3), block=blocks[w]) for case in (V2, V1) for w, ns in enumerate(levels_ns)]
+        return a_run(a_plan(V2, V1, blocks=4, over_s=60.0), *samples)
+
+    apart, joined = analyse(run_of(BLOCKS)), analyse(run_of(dict.fromkeys(BLOCKS, 0)))
+    assert "drifting-machine" not in {caveat.code for caveat in apart.caveats}
+    assert "drifting-machine" in {caveat.code for caveat in joined.caveats}
+    assert apart.results[0].latency_ns.value == pytest.approx(joined.results[0].latency_ns.value)
+    assert apart.results[0].latency_ns.half_width_pct < 1.5 < joined.results[0].latency_ns.half_width_pct
+
+
+def test_within_blocks_the_scatter_is_the_one_way_analysis_of_variance_s():
+    generator = np.random.default_rng(0)
+    common = {wave: float(value) for wave, value in enumerate(generator.normal(size=24))}
+    within = np.array(list(within_blocks(common, BLOCKS).values()))
+    by_block = np.array(list(common.values())).reshape(4, 6)
+    mean_square = ((by_block - by_block.mean(axis=1, keepdims=True)) ** 2).sum() / (24 - 4)
+    assert np.var(within, ddof=1) == pytest.approx(mean_square)
+    assert within_blocks(common, dict.fromkeys(common, 0)) == common
+
+
+@pytest.mark.parametrize(("made", "told"), [(2, True), (3, False)])
+def test_too_few_blocks_for_a_prediction_are_told(made, told):
+    samples = [a_launch(case, n, a_round([100 + n] * 3), block=n % made) for case in (V2, V1) for n in range(6)]
+    analysis = analyse(a_run(a_plan(V2, V1, blocks=4, over_s=60.0), *samples))
+    assert ("few-blocks" in {caveat.code for caveat in analysis.caveats}) is told
+    assert (analysis.results[1].vs_baseline.next_run is None) is told

@@ -8,10 +8,11 @@ import pytest
 from scipy import stats as oracle
 
 from mnbench.diff import setting_changes
-from mnbench.records import Case, LaunchFailure, Verdict
+from mnbench.records import Case, LaunchFailure, ToolEnvironment, Verdict
 from mnbench.report import diff_table
 from mnbench.stats.between_runs import diff
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+from tests.study_runs import an_artifact
 
 V1, V2 = a_case("mobilenet_v1_1.0_224"), a_case()
 NULL = Case(model="none", backend="null")
@@ -165,9 +166,23 @@ def test_conditions_that_differ_between_the_plans_are_told():
     }
 
 
+def test_environments_and_blocks_that_differ_are_told_and_folders_are_not_mixed_up():
+    old = run_of({V1: 10.0})
+    folders = (ToolEnvironment(label="A", artifacts="/a"), ToolEnvironment(label="B", artifacts="/b"))
+    new = replace(old, plan=replace(old.plan, environments=folders, blocks=3, over_s=60.0))
+    told = {subject: (was, now) for subject, was, now in setting_changes(old, new)}
+    assert told == {"environments": ([], ["A=/a", "B=/b"]), "blocks": (1, 3), "over_s": (0.0, 60.0)}
+    files = [an_artifact(V1.model, 1, sha256={f"{folder}.onnx": digest * 4}) for folder, digest in (("a", "123"), ("b", "456"))]
+    same = replace(old, artifacts=tuple(files))
+    changed = replace(old, artifacts=(an_artifact(V1.model, 1, sha256={"a.onnx": "999" * 4}), files[1]))
+    assert not list(setting_changes(same, same))
+    ((_, was, now),) = setting_changes(same, changed)
+    assert (was, now) == ("123123123123 456456456456", "999999999999 456456456456")
+
+
 @pytest.mark.parametrize(
     ("spread", "told"),
-    [(1, "6.0 % [5.8, 6.2] (the whole interval is above 5 %)"), (8, "6.0 % [4.7, 7.3] (the interval reaches below 5 %)")],
+    [(1, "6.0 % [5.6, 6.4] (the whole interval is above 5 %)"), (8, "6.0 % [2.8, 9.3] (the interval reaches below 5 %)")],
 )
 def test_a_regression_is_told_with_its_interval_and_not_as_more_than_that_says(spread, told):
     found = diff(run_of({V1: 10.0}, spread=spread), run_of({V1: 10.6}, spread=spread), (), 5.0)
@@ -203,3 +218,23 @@ def test_markdown_has_a_row_per_case_and_json_holds_the_same_verdicts():
     assert [(entry["id"], entry["verdict"], entry["regression"]) for entry in document["cases"]] == [
         (V1.id, "slower", True), (V2.id, None, False),
     ]  # fmt: skip
+
+
+def test_where_the_memory_moved_too_much_whether_a_backend_became_slower_is_unknown_and_no_pass():
+    cases = {V1: 10.0, V2: 5.0}
+    streams = [{**WORKLOAD, "stream_before_ns": ns, "stream_after_ns": ns} for ns in (700_000, 800_000)]
+    old, new = (run_of({c: ms * f for c, ms in cases.items()}, readings=r) for f, r in zip((1.0, 1.1), streams, strict=True))
+    found = diff(old, new, (), 3.0)
+    assert [shift.finding for shift in found.unknown_backends] == [Verdict.TOO_NOISY]
+    assert not found.slower_backends
+
+
+def test_a_backend_with_a_single_case_has_a_common_shift_where_there_are_other_backends():
+    cases = {replace(V1, backend=backend): 10.0 for backend in ("ort", "openvino")}
+    old, new = run_of(cases), run_of(dict.fromkeys(cases, 11.0))
+    found = diff(old, new, (), 3.0)
+    assert [(shift.backend, shift.cases, shift.finding) for shift in found.slower_backends] == [
+        ("ort", 1, Verdict.SLOWER),
+        ("openvino", 1, Verdict.SLOWER),
+    ]
+    assert not diff(run_of({V1: 10.0}), run_of({V1: 11.0})).common

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from mnbench.records import Condition, Verdict
+from mnbench.report.rows import comparison_rows, summary_rows
 from mnbench.stats import analyse, between_runs
-from mnbench.stats.condition import CHANGED, LOADED, condition_of, judged
+from mnbench.stats.analysis import trusted_samples
+from mnbench.stats.condition import CHANGED, LOADED, condition_of
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run, an_environment
 
 V2, V1 = a_case(), a_case("mobilenet_v1_1.0_224")
@@ -29,13 +31,13 @@ def run_beside(*loads, cpus=2, **plan):
 
 
 def kept(run):
-    return sum(not r.disturbances for s in judged(run.samples, run) for r in s.rounds)
+    return sum(not r.disturbances for s in trusted_samples(run) for r in s.rounds)
 
 
 def test_a_quiet_run_is_quiet_and_judged_as_it_was_measured():
     run = run_beside(*[0.0] * 5, 0.1)
     assert condition_of(run) == QUIET
-    assert judged(run.samples, run) == list(run.samples)
+    assert trusted_samples(run) == list(run.samples)
 
 
 def test_a_load_that_is_the_same_in_all_rounds_is_the_condition_and_disturbs_none():
@@ -46,6 +48,8 @@ def test_a_load_that_is_the_same_in_all_rounds_is_the_condition_and_disturbs_non
     assert analysis.condition == LOAD
     assert analysis.results[1].vs_baseline.verdict is Verdict.SLOWER
     assert "too-noisy" not in {caveat.code for caveat in analysis.caveats}
+    assert {row.condition for row in summary_rows(run, analysis)} == {"beside 1.0 busy CPUs"}
+    assert {row.condition for row in comparison_rows(analysis)} == {"beside 1.0 busy CPUs"}
 
 
 def test_a_load_that_comes_and_goes_is_no_condition_and_disturbs():
@@ -60,7 +64,7 @@ def test_beside_a_steady_load_the_rounds_without_it_are_the_disturbed_ones():
     run = run_beside(*[1.0] * 9, 0.0)
     assert condition_of(run) == LOAD
     assert kept(run) == 18
-    assert {reason for s in judged(run.samples, run) for r in s.rounds for reason in r.disturbances} == {CHANGED}
+    assert {reason for s in trusted_samples(run) for r in s.rounds for reason in r.disturbances} == {CHANGED}
 
 
 def test_a_load_in_fewer_than_four_fifths_of_the_rounds_is_no_condition():
@@ -72,7 +76,7 @@ def test_other_reasons_stay_beside_a_steady_load():
     run = run_beside(*[1.0] * 8)
     first = run.samples[0]
     spoilt = replace(first, rounds=(replace(first.rounds[0], disturbances=(LOADED, "steal")),))
-    (one, *_) = judged((spoilt, *run.samples[1:]), replace(run, samples=(spoilt, *run.samples[1:])))
+    (one, *_) = trusted_samples(replace(run, samples=(spoilt, *run.samples[1:])))
     assert one.rounds[0].disturbances == ("steal",)
 
 

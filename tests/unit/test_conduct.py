@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from mnbench import compare
 from mnbench.errors import WorkerError
 from mnbench.measure import conduct as conducting
 from mnbench.measure import conductor, sweep
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already
 from mnbench.measure.messages import OpenReply, RoundReply
+from mnbench.records import LaunchFailure
 from mnbench.stats.analysis import pairs_of
-from tests.conftest import a_case, a_plan
+from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 OPEN_S = 0.25
 FIRST_NS = 5_000_000_000_000
@@ -218,6 +220,26 @@ def test_cold_rounds_are_in_the_first_launches_behind_the_steady_ones(host, tmp_
     assert {r.stream for _, _, r in host.requests if r.cold_samples} == {False}
 
 
+def test_a_disturbed_cold_round_or_harness_is_made_up_for_in_a_later_launch_and_not_for_ever(host, tmp_path):
+    cases = [*CASES, HARNESS]
+    until_ns = host.clock.now_ns + 8_000_000_000
+    host.disturbed = lambda case: case in (CASES[1], HARNESS) and host.clock.now_ns < until_ns
+    _, kept = carried_out(host, tmp_path, *cases, launches=9, budget_s=1000.0, regimes=("steady", "cold"))
+    cold = [(case, launch, r) for case, launch, r in kept.rounds if r.regime == "cold"]
+    good = Counter(case for case, _, r in cold if not r.disturbances)
+    assert set(good.values()) == {3}
+    assert {launch for case, launch, _ in cold if case == CASES[0]} == {0, 1, 2}
+    assert max(launch for case, launch, _ in cold if case == CASES[1]) > 2
+    harness = {launch for case, launch, r in kept.steady() if case == HARNESS and not r.disturbances}
+    assert len(harness) == 3
+
+    host.disturbed = lambda case: case in (CASES[1], HARNESS)
+    _, kept = carried_out(host, tmp_path, *cases, launches=20, budget_s=1000.0, regimes=("steady", "cold"))
+    tried = {launch for case, launch, r in kept.rounds if r.regime == "cold" and case == CASES[1]}
+    assert tried == set(range(9))
+    assert {launch for case, launch, _ in kept.rounds if case == HARNESS} == set(range(9))
+
+
 def test_a_disturbed_round_of_a_wave_is_not_repeated(host, tmp_path):
     host.disturbed = lambda case: case == CASES[1]
     _, kept = carried_out(host, tmp_path, *CASES, launches=3, budget_s=1000.0)
@@ -271,6 +293,23 @@ def test_a_run_resumed_in_a_later_block_goes_on_with_that_block(host, tmp_path):
     _, rest = carried_out(host, tmp_path, *CASES, blocks=3, over_s=600.0, launches=6, budget_s=600.0, already=already)
     assert {s.launch: s.block for s in rest.launches} == {3: 1, 4: 2, 5: 2}
     assert sum(host.clock.slept_s[slept:]) < 400
+
+
+def test_a_resumed_run_whose_budget_is_spent_makes_no_further_wave(host, tmp_path):
+    _, whole = carried_out(host, tmp_path, *CASES, launches=3, budget_s=600.0)
+    already = Already(waves=3, elapsed_s=61.0, samples=tuple(whole.launches))
+    assert not carried_out(host, tmp_path, *CASES, budget_s=60.0, already=already)[1].rounds
+
+
+@pytest.mark.parametrize("changes", [{"blocks": 3, "over_s": 3600.0}, {}])
+def test_what_a_killed_run_behind_it_counts_neither_waits_nor_failures(changes):
+    """Rounds of 0.1 s, the last one an hour after the first: between them lay a wait for a block, or a launch that hung."""
+    plan = a_plan(CASES[0], **changes)
+    rounds = [a_round([10**8], order=n, started_ns=n * 1800 * 10**9, wall_ns=10**8, settle_ns=(10**8,)) for n in range(3)]
+    failures = () if changes else (LaunchFailure(case=CASES[0], launch=3, reason="hung"),)
+    run = a_run(plan, *(a_launch(CASES[0], n, r) for n, r in enumerate(rounds)), measuring_s=0.0, failures=failures)
+    assert compare.already(run).elapsed_s == pytest.approx(0.6)
+    assert compare.already(replace(run, measuring_s=30.0)).elapsed_s == 30.0
 
 
 def test_the_time_of_a_failed_launch_is_not_taken_from_the_budget_but_stays_on_the_time_axis(host, tmp_path):

@@ -46,7 +46,7 @@ def the_run(slower: dict[str, float], launches: int = 8, **changes):
 
 
 def judged(run, limit_pct: float = 5.0) -> gate.Gate:
-    return gate.judge(run, stats.analyse(run), limit_pct)
+    return gate.judge(run, limit_pct)
 
 
 def test_the_label_is_the_end_of_a_case_s_id_and_a_case_without_one_keeps_its_own():
@@ -117,11 +117,38 @@ def test_the_gate_says_which_cases_are_slower_by_how_much_and_which_have_no_verd
     failed = LaunchFailure(case=a_case(MODELS[1], "ort", environment="NEW"), launch=0, reason="it broke")
     slower, without = environments.gate_sentences(judged(the_run({MODELS[0]: 1.08}, failures=(failed,))))
     assert slower.startswith(
-        "Slower beyond doubt, and estimated above 5 %: 2 of 4 cases: mobilenet_v2_1.0_224-ort-fp32-b1-t1-NEW"
+        "Regressions (significantly slower, estimated above 5 %): 2 of 4 cases: mobilenet_v2_1.0_224-ort-fp32-b1-t1-NEW"
     )
     assert "by 8.0 % [" in slower
     assert "the whole interval is above 5 %" in slower
     assert without == ("1 of 4 cases cannot be compared: mobilenet_v1_1.0_224-ort-fp32-b1-t1-NEW: a launch in NEW failed.")
+
+
+def test_a_limit_below_the_margin_narrows_the_margin():
+    """A slow-down of 1.5 % is equivalent within ± 2 %, and a regression against a limit of 1 %."""
+    run = the_run({MODELS[0]: 1.015})
+    assert {c.verdict for c in compared_of(run)} == {Verdict.EQUIVALENT}
+    assert [c.case.model for c in judged(run, 1.0).regressions] == [MODELS[0], MODELS[0]]
+
+
+def compared_of(run):
+    return [result.vs_baseline for result in stats.analyse(run).results if result.vs_baseline]
+
+
+def test_what_the_gate_does_not_rule_out_is_named():
+    """NEW jumps by ± 8 % from launch to launch: not significantly slower, and 5 % is not excluded."""
+    run = the_run({MODELS[0]: 1.0})
+    jumping = a_case(MODELS[0], "ort", environment="NEW")
+    samples = tuple(
+        replace(s, rounds=(a_round([round(1e6 * (1.02 + 0.08 * (-1) ** s.launch))] * 20),)) if s.case == jumping else s
+        for s in run.samples
+    )
+    found = judged(replace(run, samples=samples))
+    assert [c.case for c in found.not_ruled_out] == [jumping]
+    assert not found.regressions
+    regressions, open_cases = environments.gate_sentences(found)
+    assert regressions.endswith("none.")
+    assert open_cases.startswith(f"Not ruled out: a slow-down of {jumping.id} up to ")
 
 
 def test_every_view_names_the_environment_of_each_row_and_the_versions_found():

@@ -8,7 +8,7 @@ import pytest
 
 from mnbench import compare
 from mnbench.measure.layout import REPLICAS, layout_of
-from mnbench.records import Artifact, ExportSpec, Format, Layout, Samples
+from mnbench.records import Artifact, ExportSpec, Format, Layout, Samples, ToolEnvironment
 from tests.conftest import a_case, a_launch, a_plan
 
 CRITICAL = 121.0
@@ -106,6 +106,14 @@ def test_files_that_runtimes_map_exist_in_three_node_orders_torchs_in_one_and_no
 @pytest.mark.parametrize("changes", [{"sweep": True}, {"regimes": ("memory",)}], ids=["sweep", "memory alone"])
 def test_grids_and_readings_of_memory_use_one_file(exported, changes):
     assert [len(files) for files in exported(a_plan(*CASES, **changes)).values()] == [1, 1, 1, 0]
+
+
+def test_beside_a_folder_of_artefacts_which_has_one_file_the_others_use_one_too(exported, monkeypatch):
+    monkeypatch.setattr(compare.tool_environments, "artifact_of", lambda known, spec, kind: an_artifact(spec, kind))
+    folders = (ToolEnvironment(label="A"), ToolEnvironment(label="B", artifacts="/b"))
+    cases = [a_case(environment=known.label) for known in folders]
+    assert [len(files) for files in exported(a_plan(*cases, environments=folders)).values()] == [1, 1]
+    assert len(exported(a_plan(cases[0], environments=folders[:1]))[cases[0].id]) == REPLICAS
 
 
 def test_the_record_of_a_run_has_the_digests_of_all_files_and_each_once(exported):

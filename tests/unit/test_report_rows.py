@@ -21,7 +21,7 @@ HEADER = (
     "latency_median_ms,latency_ci_low_ms,latency_ci_high_ms,"
     "latency_p50_ms,latency_p50_low_ms,latency_p50_high_ms,latency_p90_ms,latency_p90_low_ms,latency_p90_high_ms,"
     "latency_p95_ms,latency_p95_low_ms,latency_p95_high_ms,latency_p99_ms,latency_p99_low_ms,latency_p99_high_ms,"
-    "latency_p99_9_ms,latency_p99_9_low_ms,latency_p99_9_high_ms,launches,samples,"
+    "latency_p99_9_ms,latency_p99_9_low_ms,latency_p99_9_high_ms,launches,samples,condition,"
     "paper_latency_ms,paper_ratio,ratio,ratio_ci_low,ratio_ci_high,verdict,effective_threads,effective_precision,"
     "max_abs_error,cold_median_ms,"
     "cold_ci_low_ms,cold_ci_high_ms,first_median_ms,first_ci_low_ms,first_ci_high_ms,load_median_ms,load_ci_low_ms,"
@@ -127,7 +127,7 @@ def test_comparison_csv_holds_both_kinds_of_comparison(tmp_path: Path) -> None:
     header = (tmp_path / "comparison.csv").read_text().splitlines()[0]
     assert header == (
         "case_id,baseline_id,kind,environment,latency_ms,baseline_latency_ms,ratio,ratio_ci_low,ratio_ci_high,"
-        "ratio_next_run_low,ratio_next_run_high,level,method,p_adjusted,verdict"
+        "ratio_next_run_low,ratio_next_run_high,level,method,p_adjusted,verdict,condition"
     )
 
 
