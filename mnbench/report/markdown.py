@@ -100,6 +100,14 @@ def backends_table(shown: Shown) -> str:
     return table(("case", "against", "ratio", "verdict"), "llrl", body)
 
 
+def environments_table(shown: Shown) -> str:
+    """Return what a run says of each later environment against the first one: a sentence, and a row per case."""
+    rows = [row for row in comparison_rows(shown.analysis) if row.kind == "environment"]
+    body = [[row.case_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict] for row in rows]
+    told = escaped(f"{headline(shown.run, shown.analysis)} {ratio_legend(shown.run)} Run `{shown.run.id}`.")
+    return f"{told}\n\n{table(('case', 'ratio', 'verdict'), 'lrl', body)}"
+
+
 def plot_links(shown: Shown) -> str:
     """Return the run's plots as images."""
     return "\n\n".join(f"![{title}]({shown.folder}/{file})" for file, title in PLOTS)
@@ -134,6 +142,7 @@ def findings_section(shown: Shown) -> str:
 BLOCKS: dict[str, Callable[[Shown], str]] = {
     "results": results_table,
     "backends": backends_table,
+    "environments": environments_table,
     "plots": plot_links,
     "caveats": caveat_list,
     "findings": findings_section,

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/trials.py planted    one of two cases slower by `--pct` %: how often is it found in `--budget` s?
     python tests/benchmarks/trials.py pairs RUN ...   stored runs of one thing: how often does `diff` call a case slower?
-    python tests/benchmarks/trials.py spread     whole default runs: do the ratios spread no more than their intervals promise?
+    python tests/benchmarks/trials.py agree RUN ...   the same: how often do two runs' ratios agree within their intervals?
+    python tests/benchmarks/trials.py same       one environment under two names, in turn: how often is one called slower?
 
-Each prints one line a run and a sum. `--trials`, `--budget` (seconds a run) and `--seed` change what is done.
+`planted` and `same` measure: `--trials`, `--budget` (seconds a run) and `--seed` change what is done.
 """
 
 from __future__ import annotations
@@ -15,38 +16,42 @@ import math
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnbench import compare, stats, store
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
-from mnbench.stats.analysis import compare_pairs, trusted_samples
+from mnbench.stats.analysis import compare_pairs, differences_of, pairs_of, trusted_samples
 from mnbench.stats.between_runs import diff
-from mnbench.stats.covariate import stream_logs
-from mnbench.stats.intervals import holm, t_quantile
+from mnbench.stats.covariate import adjusted_difference, stream_logs
 from mnbench.stats.rounds import launch_logs
 from mnbench.stats.selftest import wilson
 
-MOST_OVER = 1.2
-"""All ratios' spread together over what is promised: some 16 ratios of ten runs, of which many share a case, stay below it by
-chance alone 19 times in 20."""
 GATE_PCT = 3.0
+FEWEST_AGREEING = 0.93
+SIMULATED = 200
+MORE = 1.4
+"""Times the spread between runs that their intervals promise: what the test of the agreement should see."""
 SUBJECTS = tuple(itertools.product(("mobilenet_v2_1.0_224", "mobilenet_v1_1.0_224"), ("ort", "openvino")))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("planted", "pairs", "spread"))
-    parser.add_argument("runs", nargs="*", type=Path, help="run directories, for `pairs`")
-    parser.add_argument("--trials", type=int, help="runs (default: 40 planted, 10 spread)")
-    parser.add_argument("--budget", type=float, help="seconds of measuring a run (default: 20 planted, 90 spread)")
+    parser.add_argument("what", choices=("planted", "pairs", "agree", "same"))
+    parser.add_argument("runs", nargs="*", type=Path, help="run directories, for `pairs` and `agree`")
+    parser.add_argument("--trials", type=int, help="runs (default: 40 planted, 10 same)")
+    parser.add_argument("--budget", type=float, help="seconds of measuring a run (default: 20 planted, 40 same)")
     parser.add_argument("--pct", type=float, default=3.0, help="the slow-down that is planted (default 3)")
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further one has the next")
     parser.add_argument("--cache", type=Path, default=Path("models"))
     options = parser.parse_args()
-    return {"planted": planted, "pairs": pairs, "spread": spread}[options.what](options)
+    return {"planted": planted, "pairs": pairs, "agree": agree, "same": same}[options.what](options)
 
 
 def planted(options: argparse.Namespace) -> int:
@@ -91,57 +96,104 @@ def pairs(options: argparse.Namespace) -> int:
     return 0 if slower <= 0.05 * count else 1
 
 
-def spread(options: argparse.Namespace) -> int:
-    """Repeat the default run, and set each ratio's spread over the runs beside what one run's interval promises.
+def agree(options: argparse.Namespace) -> int:
+    """Compare every ratio of each two runs at a common speed of the memory; say what a test of that could have seen.
 
-    A half width h of a 95 % interval over n launches promises a standard deviation of h / t(n - 1) between runs (of logs).
+    The test: the root mean square of (difference / its error) over pairs and ratios, against simulated runs of the same waves,
+    streams and noise, in which launches are independent. Its power is that against runs whose ratios spread 1.4 times as much.
     """
-    logs: dict[str, list[float]] = {}
-    promised: dict[str, list[float]] = {}
-    for number in range(options.trials or 10):
-        request = compare.Request(budget_s=options.budget or 90.0, seed=options.seed + number, cache=options.cache)
-        run = measured(compare.plan(request), request)
-        widths = []
-        for name, comparison, launches in ratios(run):
-            logs.setdefault(name, []).append(math.log(comparison.ratio.value))
-            half = math.log(comparison.ratio.high / comparison.ratio.low) / 2
-            promised.setdefault(name, []).append(half / t_quantile(run.plan.level, launches - 1))
-            widths.append(100 * half)
-        print(f"run {number + 1}: median half width of {len(widths)} ratios {statistics.median(widths):.2f} %", flush=True)
-    print("ratio, runs, spread between runs (sd, %), promised by one run's interval (rms sd, %), p of its being more")
-    ps = [excess_p(logs[name], promised[name]) for name in logs]
-    kept = [adjusted >= 0.05 for adjusted in holm(ps)]
-    for name, p, fits in zip(logs, ps, kept, strict=True):
-        between, within = statistics.stdev(logs[name]), root_mean_square(promised[name])
-        print(f"{name}, {len(logs[name])}, {100 * between:.2f}, {100 * within:.2f}, {p:.3f}{'' if fits else '  MORE'}")
-    over = root_mean_square([statistics.stdev(logs[name]) / root_mean_square(promised[name]) for name in logs])
-    alone = sum(p < 0.05 for p in ps)
-    print(f"all ratios together spread {over:.2f} times what is promised; {alone} of {len(ps)} more at 5 % each")
-    print(f"{len(kept) - sum(kept)} of {len(kept)} ratios spread more than promised (F tests, Holm over the ratios, 5 %)")
-    return 0 if all(kept) and over <= MOST_OVER else 1
+    runs = [Launches.of(store.load(directory)) for directory in options.runs]
+    agreeing, spread = agreement(runs)
+    generator = np.random.default_rng(options.seed)
+    usual, more = (
+        np.array([agreement([run.redrawn(times, generator) for run in runs]) for _ in range(SIMULATED)])
+        for times in (1.0, MORE)
+    )
+    limit = float(np.quantile(usual[:, 1], 0.95))
+    pairs, ratios = len(runs) * (len(runs) - 1) // 2, len(runs[0].pairs)
+    print(f"{100 * agreeing:.1f} % of {pairs * ratios} pairs of ratios agree ({ratios} ratios, {len(runs)} runs)")
+    alike = f"{np.median(usual[:, 1]):.2f}, 95 % below {limit:.2f}"
+    print(f"they differ by {spread:.2f} times their errors; runs that are alike: {alike}")
+    power = float(np.mean(more[:, 1] > limit))
+    print(
+        f"runs that spread {MORE:g} times as much would differ by {np.median(more[:, 1]):.2f} and agree in "
+        f"{100 * np.median(more[:, 0]):.0f} %; the test would see them in {100 * power:.0f} of 100 cases"
+    )
+    return 0 if agreeing >= FEWEST_AGREEING and spread <= limit else 1
 
 
-def excess_p(logs: list[float], promised: list[float]) -> float:
-    """Return how likely a spread between runs as large as that of `logs` is, if it is what is promised (an F test)."""
-    from scipy.stats import f
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launches:
+    """What of a run its ratios rest on."""
 
-    between, within = statistics.stdev(logs), root_mean_square(promised)
-    degrees = 5 * (len(promised) - 1)  # behind the promise, taken low: a run of few launches has about five
-    return float(f.sf((between / within) ** 2, len(logs) - 1, degrees))
+    pairs: tuple[tuple[str, str], ...]
+    """Case ids, case over baseline."""
+    logs: Mapping[str, Mapping[int, float]]
+    """Log of the typical latency, by case and launch."""
+    stream: Mapping[int, float]
+
+    @classmethod
+    def of(cls, run: Run) -> Launches:
+        trusted = trusted_samples(run)
+        logs = {case.id: launch_logs([s for s in trusted if s.case == case]) for case in run.plan.cases}
+        pairs = tuple((case.id, baseline.id) for case, baseline in pairs_of(run.plan))
+        return cls(pairs=pairs, logs=logs, stream=stream_logs(trusted))
+
+    def redrawn(self, times: float, generator: np.random.Generator) -> Launches:
+        """Return a run with the same waves and noise and independent launches, its cases' means spread `times` as much."""
+        logs = {}
+        for case, found in self.logs.items():
+            own = [value - self._wave(launch) for launch, value in found.items()]
+            sd = statistics.stdev(own) if len(own) > 1 else 0.0
+            offset = generator.normal(0, sd * math.sqrt((times**2 - 1) / max(1, len(found))))
+            logs[case] = dict(zip(found, offset + generator.normal(0, sd, len(found)), strict=True))
+        return replace(self, logs=logs)
+
+    def _wave(self, launch: int) -> float:
+        """Return what all cases did in a wave: the mean over cases of the logarithm less the case's mean."""
+        have = [found for found in self.logs.values() if launch in found]
+        return statistics.fmean(found[launch] - statistics.fmean(found.values()) for found in have)
 
 
-def root_mean_square(values: Sequence[float]) -> float:
-    return math.sqrt(statistics.fmean(value * value for value in values))
+def simulated(runs: Sequence[Launches], times: float, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return `agreement` of simulated runs like these, a row for each simulation."""
+    return np.array([agreement([run.redrawn(times, generator) for run in runs]) for _ in range(SIMULATED)])
 
 
-def ratios(run: Run) -> Iterator[tuple[str, Comparison, int]]:
-    """Yield each comparison of a run that has an interval, with its name and the launches it rests on."""
-    analysis = stats.analyse(run)
-    launches = {result.case.id: result.launches for result in analysis.results}
-    for comparison in (*(r.vs_baseline for r in analysis.results if r.vs_baseline), *analysis.between_backends):
-        if comparison.ratio is not None:
-            fewest = min(launches[comparison.case.id], launches[comparison.baseline.id])
-            yield f"{comparison.case.id} / {comparison.baseline.id}", comparison, fewest
+def agreement(runs: Sequence[Launches]) -> tuple[float, float]:
+    """Return the share of ratios that agree at 95 %, and the root mean square of difference / error, over pairs of runs."""
+    within, squares = [], []
+    for new, old in itertools.combinations(runs, 2):
+        for case, baseline in new.pairs:
+            logs = [differences_of(run.logs[case], run.logs[baseline]) for run in (new, old)]
+            mean = adjusted_difference(logs[0], new.stream, logs[1], old.stream)
+            if mean is not None and mean.error:
+                within.append(abs(mean.value) <= mean.reach(0.95))
+                squares.append((mean.value / mean.error) ** 2)
+    return statistics.fmean(within), math.sqrt(statistics.fmean(squares))
+
+
+def same(options: argparse.Namespace) -> int:
+    """Compare this environment with itself, over and over: every difference is a false one."""
+    slower = faster = compared_pairs = runs_wrong = 0
+    trials = options.trials or 10
+    for number in range(trials):
+        request = compare.Request(
+            budget_s=options.budget or 40.0, seed=options.seed + number, cache=options.cache, regimes=("steady",),
+            environments=(("OLD", sys.executable), ("NEW", sys.executable)),
+        )  # fmt: skip
+        verdicts = [
+            r.vs_baseline.verdict for r in stats.analyse(measured(compare.plan(request), request)).results if r.vs_baseline
+        ]
+        counts = Counter(verdicts)
+        slower, faster, compared_pairs = (
+            slower + counts[Verdict.SLOWER], faster + counts[Verdict.FASTER], compared_pairs + len(verdicts)
+        )  # fmt: skip
+        runs_wrong += counts[Verdict.SLOWER] > 0
+        print(f"{number + 1:2}: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}", flush=True)
+    print(f"of {compared_pairs} comparisons of one thing with itself {slower} were called slower and {faster} faster")
+    print(f"{runs_wrong} of {trials} runs had a case called slower")
+    return 0 if slower + faster <= 0.05 * compared_pairs else 1
 
 
 def compared(run: Run, case: Case, baseline: Case) -> Comparison:
