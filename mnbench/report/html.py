@@ -65,7 +65,7 @@ def page(run: Run, analysis: Analysis) -> str:
         percentiles=percentiles,
         percentile_ms=percentile_ms,
         lopsided=lopsided,
-        percentiles_legend=percentiles_legend(run, percentiles),
+        percentiles_legend=percentiles_legend(run, analysis, percentiles),
         other_regimes=run.plan.regimes != ("steady",),
         interval=bracketed,
         BASELINE=BASELINE,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mnbench.records import Case, Run
+from mnbench.records import Analysis, Case, Run
 from mnbench.report.rows import condition_words, is_null
+from mnbench.stats.analysis import DRIFTING
 from mnbench.stats.condition import condition_of
 
 SPELLINGS = {"mobilenet": "MobileNet", "shufflenet": "ShuffleNet", "nasnet": "NASNet", "resnet": "ResNet"}
@@ -132,10 +133,16 @@ def _several(cases: Sequence[Case], attribute: Callable[[Case], int], singular: 
     return f"{shown} {singular if shown == '1' else plural}"
 
 
-def percentiles_legend(run: Run, shown: Sequence[float]) -> str:
-    """Return what the percentiles `shown` rest on, and why others that were asked for are not."""
+def percentiles_legend(run: Run, analysis: Analysis, shown: Sequence[float]) -> str:
+    """Return what the percentiles `shown` rest on, and why others that were asked for are not; empty where none were."""
     missing = " and ".join(f"p{percent:g}" for percent in run.plan.percentiles if percent not in shown)
-    why = f" No case has {missing}: so few launches or inferences leave its interval open. Raise --budget." if missing else ""
+    if not missing and not shown:
+        return ""
+    drifting = any(caveat.code == DRIFTING for caveat in analysis.caveats)
+    because = "the machine's speed drifted" if drifting else "so few launches or inferences leave its interval open"
+    why = f" No case has {missing}: {because}.{'' if drifting else ' Raise --budget.'}" if missing else ""
+    if not shown:
+        return why.strip()
     return (
         "Percentiles of all steady rounds, disturbed ones included; each launch weighs the same. "
         f"Inferences follow each other without a pause: this says nothing of waiting in a queue.{why}"

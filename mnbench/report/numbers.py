@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+MOST_PRECISE = 1e-9
+"""Of a value: an interval narrower than this is rounding, and says nothing of digits."""
 DASH = "–"
 """Stands in a table where there is no figure."""
 
@@ -14,7 +16,7 @@ def decimals(low: float, high: float) -> int:
     Negative for intervals wider than ten (-1: the value is rounded to tens).
     """
     half_width = (high - low) / 2
-    if half_width > 0:
+    if half_width > MOST_PRECISE * abs(low):
         return -math.floor(math.log10(half_width))
     return significant(low, 3)
 

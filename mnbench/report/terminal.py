@@ -60,7 +60,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
     _print_next_run(analysis, console)
-    _print_percentiles(rows, names, run, console)
+    _print_percentiles(rows, names, run, analysis, console)
     _print_regimes(rows, names, run, console)
     print_caveats(analysis.caveats, console)
     _print_failures(run, console)
@@ -172,10 +172,15 @@ def _print_next_run(analysis: Analysis, console: Console) -> None:
         console.print(Text(f"    this run {this_run}, next run {next_run}"))
 
 
-def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, console: Console) -> None:
-    """Print the percentiles that any case has, in a table of their own; nothing where there is none."""
+def _print_percentiles(
+    rows: Sequence[SummaryRow], names: dict[str, str], run: Run, analysis: Analysis, console: Console
+) -> None:
+    """Print the percentiles that any case has, in a table of their own, and why others that were asked for are not there."""
     filled = filled_percentiles(rows)
+    legend = Text(percentiles_legend(run, analysis, filled), style="dim")
     if not filled:
+        if legend:
+            console.print(legend)
         return
     network = Column(heading="network", cell=lambda row: row.model, align="left")
     backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
@@ -187,7 +192,7 @@ def _print_percentiles(rows: Sequence[SummaryRow], names: dict[str, str], run: R
     console.print(Text("Percentiles", style="bold"))
     for table in tables:
         console.print(table)
-    console.print(Text(percentiles_legend(run, filled), style="dim"))
+    console.print(legend)
 
 
 def _percentile(percent: float) -> Column:

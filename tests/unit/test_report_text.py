@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from mnbench.errors import MnbenchError, UnknownNameError
-from mnbench.records import PERCENTILES, Analysis, Run, Verdict
+from mnbench.records import PERCENTILES, Analysis, Caveat, Run, Verdict
 from mnbench.report.headline import headline
 from mnbench.report.html import page
 from mnbench.report.json_text import to_json
@@ -50,6 +50,7 @@ def shown(run: Run, analysis: Analysis, width: int) -> str:
         (123.4, 100.2, 144.9, "120 [100, 140]"),
         (0.00042, 0.000415, 0.000425, "0.000420 [0.000415, 0.000425]"),
         (1.5, None, None, "1.5"),
+        (1.2345, 1.2345, 1.2345000000000002, "1.23 [1.23, 1.23]"),
         (None, None, None, "–"),
     ],
 )
@@ -125,6 +126,20 @@ def test_without_a_percentile_there_is_no_table_of_them() -> None:
     made = with_percentiles(make_run())
     assert "Percentiles" not in shown(*made, 100)
     assert "Percentiles" not in page(*made)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [(None, "leave its interval open"), ("drifting-machine", "the machine's speed drifted.")]
+)
+def test_percentiles_that_were_asked_for_and_are_not_there_have_a_reason(code, why) -> None:
+    run, analysis = with_percentiles(make_run())
+    caveat = Caveat(code=code or "other", subject="the run", observed="it did", advice="do")
+    analysis = replace(analysis, caveats=(caveat,))
+    for text in (shown(run, analysis, 200), page(run, analysis).replace("&#39;", "'")):
+        assert "No case has p50 and p90 and p95 and p99 and p99.9: " in text
+        assert why in text
+    run = replace(run, plan=replace(run.plan, percentiles=()))
+    assert "No case has" not in shown(run, analysis, 200) + page(run, analysis)
 
 
 def test_the_page_has_the_percentiles_with_their_intervals() -> None:
