@@ -144,8 +144,9 @@ def _profile_of(case: Case, replies: Sequence[ProfileReply], failures: Sequence[
 
 def conclude(run: Run, facts: Facts) -> Conclusion:
     """Judge from whatever cases were profiled; without any, the findings say what is missing."""
-    seen = [found for profile in _profiles(facts) if (found := _see(run, profile)) is not None]
-    refused = {(profile.model, profile.backend): profile.refused for profile in _profiles(facts)}
+    found = {(profile.model, profile.backend): _see(run, profile) for profile in _profiles(facts)}
+    seen = [one for one in found.values() if isinstance(one, Seen)]
+    refused = {key: why for key, why in found.items() if isinstance(why, str)}
     level = run.plan.level
     return Conclusion(
         findings=_layers_findings.findings(run, seen, refused),
@@ -172,12 +173,16 @@ def _profiles(facts: Facts) -> list[Profile]:
     return msgspec.convert(facts.get("profiles", []), type=list[Profile], strict=False)
 
 
-def _see(run: Run, profile: Profile) -> Seen | None:
-    """Return a case with its layers and times; None when there is no launch of it, or its layers were not counted."""
+def _see(run: Run, profile: Profile) -> Seen | str:
+    """Return a case with its layers and times, or why it has none."""
     layers = next((a.layers for a in run.artifacts if a.spec.model == profile.model and a.layers), ())
     case = next((c for c in run.plan.cases if (c.model, c.backend) == (profile.model, profile.backend)), None)
-    if not layers or case is None or not profile.whole_ns or not profile.nodes:
-        return None
+    if profile.refused or not profile.nodes:
+        return profile.refused or "its profile has no nodes"
+    if case is None:
+        return "it is not in the plan"
+    if not layers:
+        return "its layers were not counted"
     launches = [samples for samples in trusted_samples(run) if samples.case == case]
     noisy = is_noisy(launches) or is_noisy(trusted_samples(run))
     parts = parts_of(profile, layers)

@@ -170,6 +170,22 @@ def test_a_planned_case_without_a_profile_leaves_the_verdict_open_and_is_named()
     assert "1 of 2 cases" in sums.measured
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"whole_ns": (), "disturbed": 6, "disturbances": ("load on other CPUs",)}, "6 of 6 profiles were disturbed: load on"),
+        ({"nodes": ()}, "its profile has no nodes"),
+        ({"model": "mobilenet_v2_1.0_224"}, "its layers were not counted"),
+    ],
+)
+def test_a_case_that_is_not_seen_says_why(changes, why):
+    profile = replace(a_profile("openvino"), **changes)
+    run = measured("ort", "openvino")
+    run = replace(run, plan=replace(run.plan, cases=(*run.plan.cases, a_case(profile.model, "openvino"))))
+    sums = layers.conclude(run, facts_of(a_profile(), profile)).findings[4]
+    assert f"{profile.model} in openvino ({why}" in sums.limits
+
+
 def test_several_cases_are_judged_by_intervals_that_hold_together():
     """Shares of 92.4365, 93 and 93.5635 per cent: 93 ± 1.40 with t(0.975, 2) = 4.303, below 94.5.
 
