@@ -8,7 +8,7 @@ import numpy as np
 
 from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Case, Run
-from mnbench.studies._operator_slopes import chain_cases
+from mnbench.studies.common.operator_slopes import chain_cases
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 TimeNs = Callable[[Operator, str], float]

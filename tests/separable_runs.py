@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mnbench.catalog.operators import cost, parse
-from mnbench.studies._operator_slopes import single_of
-from mnbench.studies._separable_grid import NETWORK, V1_LAYERS, plan_cases
+from mnbench.studies.common.operator_slopes import single_of
+from mnbench.studies.separable.grid import NETWORK, V1_LAYERS, plan_cases
 from tests.conftest import a_launch, a_plan, a_round, a_run
 
 EDGE_NS, TAIL_NS, SINGLE_EDGE_NS = 30_000.0, 5_000.0, 300_000.0

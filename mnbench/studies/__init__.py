@@ -4,9 +4,9 @@
                                                                         │
                              findings.json, CSV files, plots, study.html ◀─ publish: from the run directory alone
 
-One file a study: it holds a `STUDY`, and is found by its name. What its plan measured and its facts are all that `conclude`
-gets, so a study can be concluded again on a machine without torch or a runtime. What is to be said of every study alike, that
-its plan was a quick one, is said here (`concluded`).
+One package a study: it holds a `STUDY`, and is found by its name. What several share lies in `common`. What its plan measured
+and its facts are all that `conclude` gets, so a study can be concluded again on a machine without torch or a runtime. What is
+to be said of every study alike, that its plan was a quick one, is said here (`concluded`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from mnbench import backends, compare, store
 from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
-from mnbench.studies._planning import less_than_full, timed_cases
+from mnbench.studies.common.planning import less_than_full, timed_cases
 from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOptions
 
+SHARED = "common"
+"""The one package here that is no study."""
 FACTS_FILE = "facts.json"
 FINDINGS_FILE = "findings.json"
 SKIPPED = "cell-skipped"
@@ -34,7 +36,7 @@ SKIPPED = "cell-skipped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """One study. To add one: a file in this folder with a `STUDY`."""
+    """One study. To add one: a package in this folder with a `STUDY`."""
 
     name: str
     question: str
@@ -52,8 +54,8 @@ class Study:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all studies: their files' names, with hyphens."""
-    return tuple(found.name.replace("_", "-") for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+    """Return the names of all studies: their packages' names, with hyphens."""
+    return tuple(found.name.replace("_", "-") for found in pkgutil.iter_modules(__path__) if found.name != SHARED)
 
 
 def get(name: str) -> Study:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mnbench.studies._separable_grid import V1_LAYERS as TABLE_1
+from mnbench.studies.separable.grid import V1_LAYERS as TABLE_1
 
 BACKENDS = ("ort", "openvino")
 V1_LAYERS = tuple(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mnbench.catalog.block_memory import bound_bytes, inner_channels, materialised_bytes, tensors
 from mnbench.catalog.operators import Operator, check, cost, parse
 from mnbench.errors import UsageError
+from mnbench.studies.inverted_residual.block_memory import bound_bytes, inner_channels, materialised_bytes, tensors
 from mnbench.zoo.chains import chain
 from mnbench.zoo.count import count
 

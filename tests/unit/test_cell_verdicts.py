@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from mnbench.records import Estimate
-from mnbench.studies import _cell_verdicts as cells
+from mnbench.studies.common import cell_verdicts as cells
 from mnbench.study_records import Holds
 
 YES, PARTLY, NO, OPEN = Holds.YES, Holds.PARTLY, Holds.NO, Holds.UNDECIDED

@@ -9,8 +9,8 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from mnbench.stats import manifold
-from mnbench.stats.manifold import Activation
+from mnbench.studies.linear_bottleneck import manifold
+from mnbench.studies.linear_bottleneck.manifold import Activation
 
 RELU, RELU6 = Activation(name="ReLU"), Activation(name="ReLU6", clip=6.0)
 

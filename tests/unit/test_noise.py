@@ -6,7 +6,7 @@ from mnbench.records import Verdict
 from mnbench.stats import analyse, between_runs
 from mnbench.stats.noise import is_noisy, noisy_cases
 from mnbench.stats.selftest import noisy_cases as noisy_copies
-from mnbench.studies import _measured
+from mnbench.studies.common import readings
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 V2, V1, NULL = a_case(), a_case("mobilenet_v1_1.0_224"), a_case("none", backend="null")
@@ -50,8 +50,8 @@ def test_a_run_is_noisy_as_a_whole_where_its_cases_together_are():
     assert analysis.results[1].vs_baseline.verdict is Verdict.TOO_NOISY
     assert any("of all cases' first tries more than a third" in c.observed for c in analysis.caveats if c.subject == V1.id)
     run = a_run(a_plan(V2, V1, NULL), *(s for found in launches.values() for s in found))
-    assert _measured.noisy_cases(run) == {V2.id, V1.id, NULL.id}
-    assert not any(_measured.logs_by_case(run).values())
+    assert readings.noisy_cases(run) == {V2.id, V1.id, NULL.id}
+    assert not any(readings.logs_by_case(run).values())
     quieter = {**launches, NULL: first_tries(NULL, *lucky)}
     assert noisy_cases(quieter) == set()
 

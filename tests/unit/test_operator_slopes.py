@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mnbench.records import Case
-from mnbench.studies._operator_slopes import NOT_MEASURED, TOO_FEW, Key, Times, single_of
-from mnbench.studies._separable_grid import V1_LAYERS, copies_of
+from mnbench.studies.common.operator_slopes import NOT_MEASURED, TOO_FEW, Key, Times, single_of
 from mnbench.studies.separable import operator_times
+from mnbench.studies.separable.grid import V1_LAYERS, copies_of
 from tests.separable_runs import TAIL_NS, made_up
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mnbench.stats.exponents import over_launches, over_networks
-from mnbench.stats.ordering import Order, decide_all, order_of_all
-from mnbench.stats.pareto import Place, front
-from mnbench.stats.ranks import kendall
+from mnbench.studies.common.ordering import Order, decide_all, order_of_all
+from mnbench.studies.width_resolution.pareto import Place, front
+from mnbench.studies.width_resolution.power_law import over_launches, over_networks
+from mnbench.studies.width_resolution.ranks import kendall
 
 
 def logs_of(latency: float, launches: int = 6, spread: float = 0.01, seed: int = 0) -> dict[int, float]:

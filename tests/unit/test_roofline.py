@@ -21,7 +21,7 @@ from mnbench.report.rows import summary_rows
 from mnbench.stats import roofline
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.roofline import Bound
-from mnbench.studies._roofline_findings import _above_one, _near_verdict
+from mnbench.studies.roofline.findings import _above_one, _near_verdict
 from mnbench.study_records import Holds, StudyOptions
 from tests.builders import artifact, make_run, paper_table
 from tests.conftest import a_launch, a_plan, a_round, a_run, an_environment

@@ -8,14 +8,14 @@ import pytest
 
 from mnbench.catalog.operators import parse
 from mnbench.records import Estimate
-from mnbench.stats.slopes import ratio_of
 from mnbench.studies import separable
-from mnbench.studies._operator_slopes import TOO_FEW, Key, single_of, tail_keys
-from mnbench.studies._separable_grid import POOL, V1_LAYERS, Cell, copies_of
-from mnbench.studies._separable_layers import POOL_NAME, layer_rows, proof
-from mnbench.studies._separable_speedups import speedup_rows
-from mnbench.studies._separable_verdicts import judge_gains, judge_shares, judge_steps, judge_within
+from mnbench.studies.common.operator_slopes import TOO_FEW, Key, single_of, tail_keys
+from mnbench.studies.common.slopes import ratio_of
 from mnbench.studies.separable import operator_times
+from mnbench.studies.separable.grid import POOL, V1_LAYERS, Cell, copies_of
+from mnbench.studies.separable.layers import POOL_NAME, layer_rows, proof
+from mnbench.studies.separable.speedups import speedup_rows
+from mnbench.studies.separable.verdicts import judge_gains, judge_shares, judge_steps, judge_within
 from mnbench.study_records import Holds
 from tests.separable_runs import made_up
 

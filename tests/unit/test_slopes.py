@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from mnbench.stats import slopes
+from mnbench.studies.common import slopes
 
 
 def logs(latencies_ns):

@@ -10,13 +10,13 @@ import pytest
 from mnbench import studies
 from mnbench.catalog.operators import Operator, check, cost
 from mnbench.studies import inverted_residual as study
-from mnbench.studies._inverted_residual_cells import fitted_growth
-from mnbench.studies._inverted_residual_counted import memory_finding
-from mnbench.studies._inverted_residual_findings import conclude
-from mnbench.studies._inverted_residual_rows import memory_rows
-from mnbench.studies._matched_blocks import inverted, matched
-from mnbench.studies._shapes import Shapes
-from mnbench.studies._zoo_blocks import grid_blocks, network_blocks
+from mnbench.studies.common.matched_blocks import inverted, matched
+from mnbench.studies.common.shapes import Shapes
+from mnbench.studies.common.zoo_blocks import grid_blocks, network_blocks
+from mnbench.studies.inverted_residual.cells import fitted_growth
+from mnbench.studies.inverted_residual.counted import memory_finding
+from mnbench.studies.inverted_residual.findings import conclude
+from mnbench.studies.inverted_residual.rows import memory_rows
 from mnbench.study_records import Holds
 from tests.chain_runs import chain_run
 

@@ -14,10 +14,10 @@ from mnbench import studies
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.records import Artifact, Estimate, ExportSpec, Format
 from mnbench.report.table_csv import csv_text
-from mnbench.stats.layer_shares import NodeTimes, Profile
 from mnbench.studies import layers
-from mnbench.studies._cell_verdicts import within
-from mnbench.studies._layers_findings import above
+from mnbench.studies.common.cell_verdicts import within
+from mnbench.studies.layers.findings import above
+from mnbench.studies.layers.shares import NodeTimes, Profile
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer

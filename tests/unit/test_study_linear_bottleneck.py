@@ -8,7 +8,7 @@ from mnbench import studies
 from mnbench.catalog.operators import Operator
 from mnbench.records import Run
 from mnbench.studies import linear_bottleneck as study
-from mnbench.studies._linear_bottleneck_findings import conclude
+from mnbench.studies.linear_bottleneck.findings import conclude
 from mnbench.study_records import Holds
 from tests.chain_runs import chain_run
 

@@ -8,7 +8,7 @@ from mnbench import catalog
 from mnbench.export.torch_state import layer_costs
 from mnbench.records import Memory
 from mnbench.studies import memory as study
-from mnbench.studies._memory_table import NETWORKS, SHUFFLE, V1, V2, kept_channels, kilobytes, largest_kb, misprints
+from mnbench.studies.memory.table import NETWORKS, SHUFFLE, V1, V2, kept_channels, kilobytes, largest_kb, misprints
 from mnbench.study_records import Holds, StudyOptions
 from mnbench.zoo import count, outline
 from tests.conftest import a_case, a_plan, a_run

@@ -8,8 +8,9 @@ import pytest
 from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
 from mnbench.studies import separable
-from mnbench.studies._operator_slopes import NOISE, NOT_MEASURED, WIDE, Key, single_of
-from mnbench.studies._separable_grid import (
+from mnbench.studies.common.operator_slopes import NOISE, NOT_MEASURED, WIDE, Key, single_of
+from mnbench.studies.separable import operator_times
+from mnbench.studies.separable.grid import (
     NETWORK,
     POOL,
     V1_LAYERS,
@@ -22,11 +23,10 @@ from mnbench.studies._separable_grid import (
     plan_cases,
     reason_to_skip,
 )
-from mnbench.studies._separable_layers import layer_rows, proof
-from mnbench.studies._separable_rows import operator_rows, refused_counts
-from mnbench.studies._separable_speedups import speedup_rows, table_3_rows
-from mnbench.studies._separable_verdicts import median_over, widened
-from mnbench.studies.separable import operator_times
+from mnbench.studies.separable.layers import layer_rows, proof
+from mnbench.studies.separable.rows import operator_rows, refused_counts
+from mnbench.studies.separable.speedups import speedup_rows, table_3_rows
+from mnbench.studies.separable.verdicts import median_over, widened
 from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_launch, a_round
 from tests.separable_runs import BACKENDS, LAUNCHES, TAIL_NS, made_up, time_of
@@ -265,7 +265,7 @@ def test_an_operators_floor_is_that_of_one_copy_of_its_chain():
     """By hand: 16 x 16 weights on 14 x 14 pixels are 50,176 MAdds; at 50 GMAdds/s each copy takes 1003.52 ns at least."""
     from mnbench.catalog.operators import parse
     from mnbench.records import Artifact, Bandwidth, Ceilings, Estimate, ExportSpec, Format, LayerCost, Peak
-    from mnbench.studies._separable_rows import floors_ns
+    from mnbench.studies.separable.rows import floors_ns
     from tests.conftest import a_case, a_plan, a_run
 
     def exactly(value):
