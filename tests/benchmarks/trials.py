@@ -180,7 +180,7 @@ def same(options: argparse.Namespace) -> int:
     for number in range(trials):
         request = compare.Request(
             budget_s=options.budget or 40.0, seed=options.seed + number, cache=options.cache, regimes=("steady",),
-            environments=(("OLD", sys.executable), ("NEW", sys.executable)),
+            environments=(("OLD", sys.prefix), ("NEW", sys.prefix)),
         )  # fmt: skip
         verdicts = [
             r.vs_baseline.verdict for r in stats.analyse(measured(compare.plan(request), request)).results if r.vs_baseline

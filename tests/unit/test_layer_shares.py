@@ -83,7 +83,7 @@ def test_shares_of_time_are_computed_within_a_launch():
     found = shares.time_shares(shares.parts_of(profile, [DW, PW]), 0.95)
     assert found["depthwise"].value == pytest.approx(30)
     assert found["pointwise"].value == pytest.approx(70)
-    assert shares["depthwise"].high - shares["depthwise"].low < 1e-9
+    assert found["depthwise"].high - found["depthwise"].low < 1e-9
 
 
 def test_the_interval_of_a_share_is_students():
