@@ -67,7 +67,7 @@ def latency_legend(run: Run) -> str:
     return (
         f"Latency: geometric mean of the launches' medians, with its {run.plan.level * 100:g} % interval. A ratio compares "
         "typical latencies (lower quartiles), which neighbours disturb less: it may differ from the quotient of two latencies "
-        "by a per cent or two."
+        "by a per cent or two. Intervals are those of this run; another hour may differ by more (`--blocks` measures it)."
     )
 
 
