@@ -11,10 +11,12 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnbench import processes
 from mnbench.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
 
@@ -30,6 +32,9 @@ INTERRUPTED = 128
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    processes.open_standard_descriptors()
+    processes.raise_file_limit()
+    warnings.simplefilter("ignore")  # those of the libraries, which PYTHONWARNINGS=error would make fail
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without '×' gets its number, not a traceback
     try:
@@ -41,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as error:
         _drop_output()
-        return _complain(f"the system refused: {error}.", FAILED)
+        where = f" ({error.filename})" if error.filename else ""
+        return _complain(f"the system refused{where}: {processes.refusal(error)}.", FAILED)
     return code
 
 
@@ -60,7 +66,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _drop_output() -> None:
     """Let the interpreter's last flush of a standard output that cannot be written go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:  # not even that one may be opened
+        sys.stdout = None
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -79,8 +88,9 @@ def _compare(options: argparse.Namespace) -> int:
                 directory = compare.run(requests.compare_request(options), progress)
         except compare.Interrupted as interrupted:
             progress.close()
-            _publish(interrupted.directory, options)
+            # First of all, so that a second Ctrl-C while the page is made does not take it away.
             _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
+            _publish(interrupted.directory, options)
             return INTERRUPTED + interrupted.signal
     run = _publish(directory, options)
     if options.fail_if_slower is not None:

@@ -93,16 +93,18 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
 
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that a kill ends the children and stores the run as well."""
+    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end the work as Ctrl-C does: children end, the run is stored."""
 
     def interrupt(number: int, _frame: object) -> None:
         raise KeyboardInterrupt(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else [])]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def plan(request: Request) -> Plan:

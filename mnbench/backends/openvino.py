@@ -9,7 +9,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mnbench import telemetry
 from mnbench.backends import Feed, missing_sentence
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format
@@ -105,8 +104,7 @@ class OpenVinoBackend:
 
 
 def runtime() -> Any:
-    """Return the module openvino, imported without its telemetry."""
-    telemetry.refuse()
+    """Return the module openvino."""
     import openvino
 
     return openvino

@@ -88,7 +88,6 @@ class OrtBackend:
     def load_runtime(self) -> None:
         import onnxruntime as ort
 
-        ort.disable_telemetry_events()
         ort.set_default_logger_severity(3)
 
     def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> OrtSession:

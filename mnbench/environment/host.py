@@ -12,6 +12,7 @@ from pathlib import Path
 from mnbench.environment import budget, state
 from mnbench.environment.kernel import meminfo_bytes, read, read_int
 from mnbench.records import Cache, Environment
+from mnbench.telemetry import VARIABLES
 
 ISA_FLAGS = (
     "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",
@@ -56,7 +57,7 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         kernel=platform.release(),
         python=platform.python_version(),
         packages={name: version for name in packages if (version := package_version(name)) is not None},
-        variables={k: v for k, v in sorted(os.environ.items()) if k.startswith(STEERING_PREFIXES)},
+        variables={k: v for k, v in sorted(os.environ.items()) if k.startswith(STEERING_PREFIXES) and k not in VARIABLES},
         cores=cores,
         numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
         caches=_caches(affinity[0], root),

@@ -23,7 +23,7 @@ import msgspec
 from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, MnbenchError
 from mnbench.export.cache import ensure
-from mnbench.processes import die_with_parent
+from mnbench.processes import die_with_parent, pipe, quiet, refusal
 from mnbench.records import ExportSpec, Format
 
 MADE, FAILED = "made ", "failed "
@@ -46,7 +46,7 @@ def carry_out(shares: Sequence[Sequence[Order]], done: Callable[[str], None]) ->
     Raises ExportError with the first reason, after the other children ended. An exception from outside, such as
     KeyboardInterrupt, ends them at once: they have a session of their own, so Ctrl-C is the parent's to handle.
     """
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe()
     with os.fdopen(read_end, "rb") as answers, contextlib.ExitStack() as ending:
         try:
             threads = max(1, cpu_budget()[0] // max(1, len(shares)))
@@ -66,27 +66,28 @@ def _child(orders: Sequence[Order], answers: int, threads: int) -> Iterator[tupl
     `threads` is its share of the CPUs: two children with torch's default of all CPUs each waited for each other in spinning
     OpenMP threads, and took 41 s for the six networks of the table instead of 24 s.
     """
-    command = [sys.executable, "-P", "-m", "mnbench.export.child", str(answers)]
-    with (
-        tempfile.TemporaryFile() as chatter,
-        subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            stdin=subprocess.PIPE,
-            stdout=chatter,
-            stderr=subprocess.STDOUT,
-            pass_fds=(answers,),
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        ) as process,
-    ):
+    with tempfile.TemporaryFile() as chatter:
         try:
-            with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
-                if process.stdin is not None:
-                    process.stdin.write(msgspec.json.encode(list(orders)))
-                    process.stdin.close()
-            yield process, chatter
-        finally:
-            process.kill()
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-P", "-m", "mnbench.export.child", str(answers)],
+                stdin=subprocess.PIPE,
+                stdout=chatter,
+                stderr=subprocess.STDOUT,
+                pass_fds=(answers,),
+                start_new_session=True,
+                env={**quiet(os.environ), "OMP_NUM_THREADS": str(threads)},
+            )
+        except OSError as error:
+            raise ExportError(f"a process that exports networks could not be started: {refusal(error)}.") from error
+        with process:
+            try:
+                with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
+                    if process.stdin is not None:
+                        process.stdin.write(msgspec.json.encode(list(orders)))
+                        process.stdin.close()
+                yield process, chatter
+            finally:
+                process.kill()
 
 
 def _listen(answers: Iterable[bytes], done: Callable[[str], None]) -> Iterator[str]:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mnbench import telemetry
 from mnbench.export.cache import Made, ensure, file_errors, made_from
 from mnbench.records import ExportSpec, Format
 
 
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     """Write model.xml and model.bin."""
-    telemetry.refuse()
     import openvino as ov
 
     source = ensure(spec, Format.ONNX, cache)

@@ -20,6 +20,7 @@ from pathlib import Path
 from mnbench.environment import available_memory_bytes
 from mnbench.measure.conductor import Already, Conductor, Progress, Sink
 from mnbench.measure.sweep import Sweeps
+from mnbench.processes import spare_files
 from mnbench.records import Artifact, Case, Plan
 from mnbench.stats.analysis import pairs_of
 
@@ -27,6 +28,8 @@ WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""
 IMAGE_BYTES = 20 << 20
 """Activations of one image of the largest network."""
+FILES_OF_A_WORKER = 2
+"""That the parent holds open for a live worker: a pipe's end each way."""
 RESERVE_S = 0.5
 """Of the budget: a wave that takes a little longer than the last one keeps its last rounds."""
 CHANCES = 3
@@ -129,7 +132,8 @@ class _Waves(Conductor):
         began_s = self.elapsed_s()
         order = list(cases)
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
-        alive = max(1, int(available_memory_bytes() * 0.6 / (WORKER_BYTES + order[0].batch * IMAGE_BYTES)))
+        in_memory = int(available_memory_bytes() * 0.6 / (WORKER_BYTES + order[0].batch * IMAGE_BYTES))
+        alive = max(1, min(in_memory, spare_files() // FILES_OF_A_WORKER))
         for first in range(0, len(order), alive):
             self._group(order[first : first + alive], self._wave, round_ms)
         self._wave += 1

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from mnbench.processes import quiet
+
 PACKAGE = Path(__file__).parents[1]
 BOOTSTRAP = """\
 import sys
@@ -32,5 +34,6 @@ def command(module: str, *arguments: object, python: str = "") -> list[str]:
 
 
 def inherited(python: str = "") -> dict[str, str]:
-    """Return this process's variables as a process of `python` may have them; empty for this interpreter."""
-    return {name: value for name, value in os.environ.items() if not python or name not in OF_ANOTHER_INTERPRETER}
+    """Return this process's variables as a quiet process of `python` may have them; empty for this interpreter."""
+    kept = quiet(os.environ)
+    return {name: value for name, value in kept.items() if not python or name not in OF_ANOTHER_INTERPRETER}

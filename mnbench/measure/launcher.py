@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends
+from mnbench import backends, processes
 from mnbench.errors import WorkerError
 from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
+LONGEST_LOG_BYTES = 64 << 10
 PADDING_VARIABLE = "MNBENCH_PADDING"
 
 
@@ -32,8 +33,8 @@ class Worker:
         self.case = case
         self._log = log
         self._started = False
-        request_read, self._requests = os.pipe()
-        self._replies, reply_write = os.pipe()
+        request_read, self._requests = processes.pipe()
+        self._replies, reply_write = processes.pipe()
         command = harness.command("mnbench.measure.worker", request_read, reply_write, python=python)
         try:
             with log.open("wb") as output:
@@ -49,7 +50,7 @@ class Worker:
         except OSError as error:
             os.close(self._requests)
             os.close(self._replies)
-            raise WorkerError(f"a worker with the log {log} could not be started: {error.strerror}.") from error
+            raise WorkerError(f"a worker with the log {log} could not be started: {processes.refusal(error)}.") from error
         finally:
             os.close(request_read)
             os.close(reply_write)
@@ -89,13 +90,19 @@ class Worker:
         return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
     def close(self) -> None:
-        """End the child, whatever state it is in, and keep its log only if it says something."""
+        """End the child, whatever state it is in, and keep its log only if it says something: the end of it, if it is long."""
         self._process.kill()
         self._process.wait()
         os.close(self._requests)
         os.close(self._replies)
-        if self._log.is_file() and self._log.stat().st_size == 0:
+        size_bytes = self._log.stat().st_size if self._log.is_file() else None
+        if size_bytes == 0:
             self._log.unlink()
+        elif size_bytes is not None and size_bytes > LONGEST_LOG_BYTES:
+            with self._log.open("rb") as log:
+                log.seek(-LONGEST_LOG_BYTES, os.SEEK_END)
+                end = log.read()
+            self._log.write_bytes(b"[...]\n" + end)
 
     def _ask(self, request: OpenRequest | RoundRequest, timeout_s: float) -> Message:
         self._signal(signal.SIGCONT)

@@ -119,8 +119,7 @@ def call_cost_us(path: Path, cpus: tuple[int, ...]) -> float:
     code = f"""
 import os, statistics, time
 os.sched_setaffinity(0, {set(cpus)})
-from mnbench import telemetry
-telemetry.refuse()
+import mnbench
 import openvino as ov
 settings = dict(INFERENCE_NUM_THREADS=1, NUM_STREAMS=1, INFERENCE_PRECISION_HINT="f32", ENABLE_CPU_PINNING=False)
 request = ov.Core().compile_model({str(path)!r}, "CPU", settings).create_infer_request()

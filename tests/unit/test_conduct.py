@@ -199,6 +199,23 @@ def test_the_order_is_that_of_the_seed(host, tmp_path):
     assert orders[0] == orders[1] != orders[2]
 
 
+@pytest.mark.parametrize(("files", "most"), [(64, 6), (8, 4), (5, 2), (-3, 1)])
+def test_a_wave_is_split_where_few_files_may_be_open(host, tmp_path, monkeypatch, files, most):
+    monkeypatch.setattr(conducting, "spare_files", lambda: files)
+    together = []
+    started = host.worker
+
+    def watched(*arguments):
+        worker = started(*arguments)
+        together.append(len(host.alive))
+        return worker
+
+    monkeypatch.setattr(conductor, "Worker", watched)
+    _, kept = carried_out(host, tmp_path, *CASES, launches=2, budget_s=1000.0)
+    assert max(together) == most
+    assert len({(case, launch) for case, launch, _ in kept.rounds}) == 2 * len(CASES)
+
+
 def test_the_harness_is_timed_in_the_first_three_waves_only(host, tmp_path):
     _, kept = carried_out(host, tmp_path, *CASES, HARNESS, launches=8, budget_s=1000.0)
     assert {launch for case, launch, _ in kept.rounds if case == HARNESS} == {0, 1, 2}
