@@ -184,30 +184,26 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
-    directory = store.create_directory(request.out, started_utc)
-    try:
+    with store.new_directory(request.out, started_utc) as directory:
         artifacts = export(the_plan, request.cache, listener)
-    except BaseException:
-        directory.rmdir()  # nothing was measured: leave no empty run behind
-        raise
-    new_run = Run(
-        id=directory.name,
-        started_utc=started_utc,
-        finished=False,
-        measuring_s=0.0,
-        environment=host,
-        plan=the_plan,
-        models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
-        artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
-        replicas=replicas_of(artifacts),
-        caveats=(
-            *caveats,
-            *environment.warnings_of(environment.findings(host)),
-            *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
-        ),
-        ceilings=known_ceilings,
-    )
-    measure(new_run, directory, artifacts, request.cache, listener)
+        new_run = Run(
+            id=directory.name,
+            started_utc=started_utc,
+            finished=False,
+            measuring_s=0.0,
+            environment=host,
+            plan=the_plan,
+            models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
+            artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+            replicas=replicas_of(artifacts),
+            caveats=(
+                *caveats,
+                *environment.warnings_of(environment.findings(host)),
+                *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
+            ),
+            ceilings=known_ceilings,
+        )
+        measure(new_run, directory, artifacts, request.cache, listener)
     return directory
 
 
@@ -216,8 +212,14 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     """Go on with an interrupted run of `study` (empty: of none) under its own plan; return its directory.
 
     Raises UnreadableRunError for a run that cannot be read, UsageError for one of something else (another study, a
-    self-test), one that is complete, or one that was measured elsewhere.
+    self-test), one that is complete, one that another process is writing, or one that was measured elsewhere.
     """
+    with store.writing(directory):
+        _resume(directory, cache, listener, study)
+    return directory
+
+
+def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> None:
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
         raise UsageError(f"{directory} is a run of the study {old.plan.study}; {old.plan.going_on(directory)}")
@@ -238,7 +240,6 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     if any(_identity(file) not in known for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
-    return directory
 
 
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:

@@ -119,12 +119,13 @@ def resume(directory: Path, options: StudyOptions, cache: Path, listener: compar
 
 
 def finish(directory: Path, options: StudyOptions) -> None:
-    """Compute a measured study's facts, and publish it."""
+    """Compute a measured study's facts, and publish it. Raises UsageError when another process is doing so."""
     measured = store.load(directory)
     study = study_of(measured)
     if study.facts is not None and not (directory / FACTS_FILE).exists():
-        facts = msgspec.json.encode(study.facts(measured, options))
-        write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
+        with store.writing(directory):
+            facts = msgspec.json.encode(study.facts(measured, options))
+            write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
     publish(directory)
 
 
