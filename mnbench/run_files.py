@@ -40,7 +40,7 @@ class _Read:
     cut_off: str
     """The tables that end in the midst of a round; empty when none does."""
     doubled: int = 0
-    """Lines and samples left out because they repeat those of another round, or the heading."""
+    """Lines and samples that repeat those of another round, its place in the run's order, or the heading."""
 
 
 def load(directory: Path) -> Run:
@@ -77,8 +77,8 @@ def _caveats(read: _Read) -> Iterator[Caveat]:
         yield Caveat(
             code="rounds-doubled",
             subject=ROUNDS_FILE,
-            observed=f"{read.doubled} entries repeat a round or the heading, as when two processes write one run; "
-            "the first of each is kept",
+            observed=f"{read.doubled} entries repeat a round, its number or the heading, as when two processes write one run; "
+            "of each round the first is kept",
             advice="Measure again: two runs at once disturb each other.",
         )
 
@@ -168,6 +168,7 @@ def _read_rounds(directory: Path) -> _Read:
     ends = {ROUNDS_FILE: rounds_end, SAMPLES_FILE: samples_end}
     cut_off = [name for name, end in ends.items() if (directory / name).is_file() and (directory / name).stat().st_size != end]
     doubled += sum(len(found) - 1 for found in copies.values() if len(found) > 1)
+    doubled += len(seen) - len({order for _, _, order in seen})  # each place in a run's order is one round's
     return _Read(rounds=rounds, lost=lost, unnamed=len(unnamed - seen), cut_off=" and ".join(cut_off), doubled=doubled)
 
 

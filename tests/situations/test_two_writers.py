@@ -191,7 +191,7 @@ def test_a_run_that_two_processes_wrote_is_read(tmp_path, damage, finished):
     read = store.load(tmp_path)
     assert read.samples[0].rounds == ROUNDS
     (caveat,) = (caveat for caveat in read.caveats if caveat.code == "rounds-doubled")
-    assert "as when two processes write one run; the first of each is kept" in caveat.observed
+    assert "as when two processes write one run; of each round the first is kept" in caveat.observed
 
 
 def test_a_doubled_run_that_lacks_rounds_is_still_incomplete(tmp_path):
@@ -212,3 +212,12 @@ def test_a_doubled_run_can_be_resumed_and_finished(tmp_path):
     writer.round(CASE, 0, later)
     writer.finish(finished=True)
     assert store.load(tmp_path).samples[0].rounds == (*ROUNDS, later)
+
+
+def test_rounds_of_two_cases_with_one_place_in_the_order_are_noticed(tmp_path):
+    other = a_case("mobilenet_v1_1.0_224")
+    interrupted(tmp_path)
+    writer = store.RunWriter(tmp_path, store.load(tmp_path))
+    writer.launch(a_launch(other, 0))
+    writer.round(other, 0, a_round([70], order=2, index=0))
+    assert [caveat.code for caveat in store.load(tmp_path).caveats] == ["rounds-doubled"]
