@@ -11,6 +11,7 @@ from mnbench import export
 from mnbench.errors import UsageError
 from mnbench.measure import inspection
 from mnbench.records import Artifact, Case, Caveat, ExportSpec, Format, Plan, Severity, ToolEnvironment
+from mnbench.tables import keeps_its_name
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 INTERPRETER = Path("bin", "python")
@@ -20,7 +21,7 @@ EXAMPLE = "--env OLD=venv-old --env NEW=."
 def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return (label, path) of each `LABEL=PATH`, in order.
 
-    Raises UsageError for a text of another form, a label twice, or a single environment.
+    Raises UsageError for a text of another form, a label twice or one that CSV readers do not keep, or a single environment.
     """
     pairs = []
     for text in texts:
@@ -29,6 +30,11 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
             raise UsageError(f"--env {text!r} is not LABEL=PATH; give two: {EXAMPLE}")
         if not LABEL.fullmatch(label):
             raise UsageError(f"--env label {label!r} is part of file names: use letters, digits, '_', '.' and '-'.")
+        if not keeps_its_name(label):
+            raise UsageError(
+                f"--env label {label!r} would be read from a CSV file as a number, a date or a missing value; begin it with a "
+                f"letter and use no such word, e.g. v{label}."
+            )
         pairs.append((label, path))
     labels = [label for label, _ in pairs]
     for label in labels:
