@@ -13,6 +13,7 @@ from typing import Protocol
 from mnbench import backends, catalog, ceilings, environment, store, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
+from mnbench.files import require_text
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.layout import REPLICAS
@@ -179,6 +180,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
     Interrupted afterwards.
     """
+    require_text(request.cache, "--cache")
     host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
@@ -220,6 +222,7 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
 
 
 def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> None:
+    require_text(cache, "--cache")
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
         raise UsageError(f"{directory} is a run of the study {old.plan.study}; {old.plan.going_on(directory)}")

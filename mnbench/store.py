@@ -186,12 +186,18 @@ def describe(directory: Path) -> RunSummary:
     try:
         run = load(directory)
     except StoreError as error:
-        problem = str(error)
+        problem = files.text_of(str(error))
         return RunSummary(
-            name=directory.name, started_utc="", cases=0, launches=0, finished=False, writer=None, problem=problem
+            name=files.text_of(directory.name),
+            started_utc="",
+            cases=0,
+            launches=0,
+            finished=False,
+            writer=None,
+            problem=problem,
         )
     return RunSummary(
-        name=directory.name,
+        name=files.text_of(directory.name),
         started_utc=run.started_utc,
         cases=len(run.plan.cases),
         launches=len(run.samples),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnbench import export
+from mnbench import export, files
 from mnbench.errors import UsageError
 from mnbench.measure import inspection
 from mnbench.records import Artifact, Case, Caveat, ExportSpec, Format, Plan, Severity, ToolEnvironment
@@ -109,6 +110,7 @@ def _located(label: str, path: str) -> ToolEnvironment:
     """
     if path in ("", "."):
         return ToolEnvironment(label=label)
+    files.require_text(os.path.abspath(path), f"environment {label}:")  # noqa: PTH100
     folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
     if not folder.exists():
         raise UsageError(f"environment {label}: {path} does not exist; name a virtual environment or a folder of artefacts.")
@@ -133,7 +135,9 @@ def _looked_at(environment: ToolEnvironment, backends: Sequence[tuple[str, str]]
         raise UsageError(f"environment {label}: {error}") from error
     if found.missing:
         names = " ".join(found.missing)
-        raise UsageError(f"environment {label} lacks {', '.join(found.missing)}: {python or 'python'} -m pip install {names}")
+        raise UsageError(
+            f"environment {label} lacks {', '.join(found.missing)}: {shlex.quote(python or 'python')} -m pip install {names}"
+        )
     if found.refusals:
         raise UsageError(f"environment {label}: {found.refusals[0]}")
     return ToolEnvironment(
