@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from mnbench.records import (
     Artifact,
     Case,
     Caveat,
+    Environment,
     ExportSpec,
     Format,
     Plan,
@@ -181,7 +182,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Interrupted afterwards.
     """
     require_text(request.cache, "--cache")
-    host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
+    host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -230,7 +231,7 @@ def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> Non
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
     if any(case.variant for case in old.plan.cases):
         raise UsageError(f"{directory} is a part of a self-test, which cannot be judged; {old.plan.going_on(directory)}")
-    host = environment.capture()
+    host = _host(old.plan)
     changed = (*environment.host_differences(old.environment, host), *environment.setting_differences(old.environment, host))
     if changed:
         names = ", ".join(f"{name} differs" for name, _, _ in changed)
@@ -339,6 +340,12 @@ def already(the_run: Run) -> Already:
 def _identity(artifact: Artifact | Replica) -> tuple[object, ...]:
     """Return what tells an artefact from others: two folders may have different files by one name."""
     return artifact.path, tuple(sorted(artifact.sha256.items()))
+
+
+def _host(the_plan: Plan, pause: Callable[[], None] | None = None) -> Environment:
+    """Return the record of this host, with the versions of every runtime that a plan uses: other packages' backends as well."""
+    runtimes = backends.packages_of(dict.fromkeys(case.backend for case in the_plan.cases))
+    return environment.capture(dict.fromkeys((*environment.PACKAGES, *runtimes)), pause=pause)
 
 
 def _has_probes(the_plan: Plan) -> bool:

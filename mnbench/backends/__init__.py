@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -148,6 +148,11 @@ def get(name: str) -> Backend:
             except Exception as error:  # another package's code; whatever it raises, the user gets a sentence
                 raise UsageError(f"backend {name!r} ({entry.value}) cannot be loaded: {error!r}.") from error
     raise UnknownNameError("backend", name, names())
+
+
+def packages_of(chosen: Iterable[str]) -> tuple[str, ...]:
+    """Return the distributions whose versions identify the runtimes of these backends, each once. Raises as `get` does."""
+    return tuple(dict.fromkeys(package for name in chosen for package in get(name).packages))
 
 
 def require(name: str, precision: str) -> Backend:

@@ -174,6 +174,6 @@ def _facts(directory: Path) -> Facts:
 def _caveats(options: StudyOptions) -> list[Caveat]:
     return [
         Caveat(code=SKIPPED, subject="plan", observed=reason, severity=Severity.NOTE,
-               advice="The other cells are measured; use a machine with more memory for this one.")
+               advice="The other cells are measured; measure this one on a machine that has what it needs.")
         for reason in options.skipped
     ]  # fmt: skip
