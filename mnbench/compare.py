@@ -81,6 +81,9 @@ class Listener(Protocol):
 
     def exported(self, model: str) -> None: ...
 
+    def waiting(self, model: str) -> None:
+        """Another process is exporting this network; this one waits for it."""
+
     def measuring(self, progress: Progress) -> None: ...
 
 
@@ -269,7 +272,7 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
         if case not in given
     }
     listener.exporting(sorted({spec.model for spec, _ in files}))
-    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
+    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported, listener.waiting)
     own = {case: tuple(made[one] for one in files[pair]) for case, pair in wanted.items() if case not in given}
     return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends, compare, store
+from mnbench import backends, compare, report, store
 from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
@@ -140,7 +140,7 @@ def publish(directory: Path) -> StoredFindings:
     Raises UnreadableRunError, StoreError when a file cannot be written.
     """
     from mnbench import stats
-    from mnbench.report import canvas, write_all
+    from mnbench.report import canvas
     from mnbench.report.files import write_atomically as write
     from mnbench.report.table_csv import csv_text
 
@@ -159,7 +159,7 @@ def publish(directory: Path) -> StoredFindings:
         tables=tuple((table.name, table.caption) for table in conclusion.tables),
     )
     write(directory / FINDINGS_FILE, msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n")
-    write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
+    report.write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
     return stored
 
 
