@@ -7,8 +7,10 @@ the disk), 2 the request cannot be met or a run that was named cannot be read, 1
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnbench import processes
+from mnbench import files, processes
 from mnbench.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mnbench.study_records import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
+AS_GIVEN = "mnbench.as-given"
 INTERRUPTED = 128
 """Plus the number of the signal."""
 
@@ -35,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes.open_standard_descriptors()
     processes.raise_file_limit()
     warnings.simplefilter("ignore")  # those of the libraries, which PYTHONWARNINGS=error would make fail
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without '×' gets its number, not a traceback
+    codecs.register_error(AS_GIVEN, files.as_given)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=AS_GIVEN)  # a terminal without '×' gets its number, not a traceback
     try:
         code = _run(arguments)
         if sys.stdout is not None:
@@ -60,6 +65,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _complain(error, USAGE)
     except MnbenchError as error:
         return _complain(error, FAILED)
+    except UnicodeEncodeError as error:  # the last net below `files.require_text`
+        return _complain(
+            f"{files.text_of(error.object)[:200]!r} is not text in UTF-8, and records hold text; rename it.", USAGE
+        )
     except KeyboardInterrupt as interrupt:
         return _complain("interrupted.", INTERRUPTED + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 
@@ -89,7 +98,7 @@ def _compare(options: argparse.Namespace) -> int:
         except compare.Interrupted as interrupted:
             progress.close()
             # First of all, so that a second Ctrl-C while the page is made does not take it away.
-            _complain(f"{interrupted}; go on with: mnbench compare --resume {interrupted.directory}", FAILED)
+            _complain(f"{interrupted}; go on with: mnbench compare --resume {shlex.quote(str(interrupted.directory))}", FAILED)
             _publish(interrupted.directory, options)
             return INTERRUPTED + interrupted.signal
     run = _publish(directory, options)
@@ -159,11 +168,10 @@ def _print_selftest(judged: SelfTest, directory: Path, options: argparse.Namespa
     elif options.quiet:
         print(directory)
     else:
-        from rich.console import Console
-
+        from mnbench.report.grid import standard_console
         from mnbench.report.selftest_text import render
 
-        render(judged, Console())
+        render(judged, standard_console())
         print(f"\n{directory}")
 
 
@@ -171,7 +179,9 @@ def _study(options: argparse.Namespace) -> int:
     from mnbench import requests, studies
 
     if options.list:
-        print("\n".join(f"{name:20} {studies.get(name).question}" for name in studies.names()))
+        from mnbench.report import listing
+
+        print(listing.studies({name: studies.get(name).question for name in studies.names()}))
         return DONE
     if options.resume is not None and options.names:
         raise UsageError(f"--resume goes on with the study it belongs to; leave out {' '.join(options.names)}.")
@@ -222,7 +232,7 @@ def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.N
                 directory = studies.run(name, wanted, request, progress)
         except compare.Interrupted as interrupted:
             progress.close()
-            _complain(f"{interrupted}; go on with: mnbench study --resume {interrupted.directory}", FAILED)
+            _complain(f"{interrupted}; go on with: mnbench study --resume {shlex.quote(str(interrupted.directory))}", FAILED)
             return INTERRUPTED + interrupted.signal
     _print_findings(directory, options)
     run = store.load(directory)
@@ -237,9 +247,9 @@ def _print_findings(directory: Path, options: argparse.Namespace) -> None:
     elif options.quiet:
         print(directory)
     else:
-        from rich.console import Console
+        from mnbench.report.grid import standard_console
 
-        findings.render(findings.read_findings(directory), Console())
+        findings.render(findings.read_findings(directory), standard_console())
         print(f"\n{directory}")
 
 
@@ -306,7 +316,9 @@ def _readme(options: argparse.Namespace) -> int:
 
     stale = readme.update(options.file, options.reference, check=options.check)
     if options.check and stale:
-        return _complain(f"{options.file} is not current: {', '.join(stale)}. Run: mnbench readme {options.file}", FAILED)
+        return _complain(
+            f"{options.file} is not current: {', '.join(stale)}. Run: mnbench readme {shlex.quote(str(options.file))}", FAILED
+        )
     return DONE
 
 
@@ -324,11 +336,10 @@ def _publish(directory: Path, options: argparse.Namespace) -> Run:
     elif options.quiet:
         print(directory)
     else:
-        from rich.console import Console
-
+        from mnbench.report.grid import standard_console
         from mnbench.report.terminal import render
 
-        render(run, analysis, Console())
+        render(run, analysis, standard_console())
         print(f"\n{directory}")
     return run
 

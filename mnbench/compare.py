@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 from mnbench import backends, catalog, ceilings, environment, store, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_all
+from mnbench.files import require_text
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.layout import REPLICAS
@@ -23,6 +24,7 @@ from mnbench.records import (
     Artifact,
     Case,
     Caveat,
+    Environment,
     ExportSpec,
     Format,
     Plan,
@@ -78,6 +80,9 @@ class Listener(Protocol):
     def exporting(self, models: Sequence[str]) -> None: ...
 
     def exported(self, model: str) -> None: ...
+
+    def waiting(self, model: str) -> None:
+        """Another process is exporting this network; this one waits for it."""
 
     def measuring(self, progress: Progress) -> None: ...
 
@@ -181,35 +186,32 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Raises MnbenchError of the failing step, KeyboardInterrupt when the user ends it before anything is measured, and
     Interrupted afterwards.
     """
-    host = environment.capture(pause=environment.half_a_second)  # before the export, which would look like foreign load
+    require_text(request.cache, "--cache")
+    host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
-    directory = store.create_directory(request.out, started_utc)
-    try:
+    with store.new_directory(request.out, started_utc) as directory:
         artifacts = export(the_plan, request.cache, listener)
-    except BaseException:
-        directory.rmdir()  # nothing was measured: leave no empty run behind
-        raise
-    new_run = Run(
-        id=directory.name,
-        started_utc=started_utc,
-        finished=False,
-        measuring_s=0.0,
-        environment=host,
-        plan=the_plan,
-        models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
-        artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
-        replicas=replicas_of(artifacts),
-        caveats=(
-            *caveats,
-            *environment.warnings_of(environment.findings(host)),
-            *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
-        ),
-        ceilings=known_ceilings,
-    )
-    measure(new_run, directory, artifacts, request.cache, listener)
+        new_run = Run(
+            id=directory.name,
+            started_utc=started_utc,
+            finished=False,
+            measuring_s=0.0,
+            environment=host,
+            plan=the_plan,
+            models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
+            artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+            replicas=replicas_of(artifacts),
+            caveats=(
+                *caveats,
+                *environment.warnings_of(environment.findings(host)),
+                *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
+            ),
+            ceilings=known_ceilings,
+        )
+        measure(new_run, directory, artifacts, request.cache, listener)
     return directory
 
 
@@ -218,8 +220,15 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     """Go on with an interrupted run of `study` (empty: of none) under its own plan; return its directory.
 
     Raises UnreadableRunError for a run that cannot be read, UsageError for one of something else (another study, a
-    self-test), one that is complete, or one that was measured elsewhere.
+    self-test), one that is complete, one that another process is writing, or one that was measured elsewhere.
     """
+    with store.writing(directory):
+        _resume(directory, cache, listener, study)
+    return directory
+
+
+def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> None:
+    require_text(cache, "--cache")
     old = store.load(directory)
     if old.plan.study != study:  # its findings would be those of before
         raise UsageError(f"{directory} is a run of the study {old.plan.study}; {old.plan.going_on(directory)}")
@@ -227,7 +236,7 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
         raise UsageError(f"{directory} is complete; there is nothing to go on with.")
     if any(case.variant for case in old.plan.cases):
         raise UsageError(f"{directory} is a part of a self-test, which cannot be judged; {old.plan.going_on(directory)}")
-    host = environment.capture()
+    host = _host(old.plan)
     changed = (*environment.host_differences(old.environment, host), *environment.setting_differences(old.environment, host))
     if changed:
         names = ", ".join(f"{name} differs" for name, _, _ in changed)
@@ -240,7 +249,6 @@ def resume(directory: Path, cache: Path, listener: Listener, study: str = "") ->
     if any(_identity(file) not in known for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")
     measure(old, directory, artifacts, cache, listener)
-    return directory
 
 
 def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
@@ -266,7 +274,7 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
         if case not in given
     }
     listener.exporting(sorted({spec.model for spec, _ in files}))
-    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported)
+    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported, listener.waiting)
     own = {case: tuple(made[one] for one in files[pair]) for case, pair in wanted.items() if case not in given}
     return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}
 
@@ -337,6 +345,12 @@ def already(the_run: Run) -> Already:
 def _identity(artifact: Artifact | Replica) -> tuple[object, ...]:
     """Return what tells an artefact from others: two folders may have different files by one name."""
     return artifact.path, tuple(sorted(artifact.sha256.items()))
+
+
+def _host(the_plan: Plan, pause: Callable[[], None] | None = None) -> Environment:
+    """Return the record of this host, with the versions of every runtime that a plan uses: other packages' backends as well."""
+    runtimes = backends.packages_of(dict.fromkeys(case.backend for case in the_plan.cases))
+    return environment.capture(dict.fromkeys((*environment.PACKAGES, *runtimes)), pause=pause)
 
 
 def _has_probes(the_plan: Plan) -> bool:

@@ -37,9 +37,15 @@ def _backend_row(name: str) -> Row:
 
 def _run_row(run: store.RunSummary) -> Row:
     return {
-        "run": run.id,
+        "run": run.name,
         "started": run.started_utc,
         "cases": str(run.cases),
         "launches": str(run.launches),
-        "state": run.problem or ("complete" if run.finished else "interrupted"),
+        "state": _state(run),
     }
+
+
+def _state(run: store.RunSummary) -> str:
+    if run.writer and not run.problem:
+        return f"running ({run.writer})"
+    return run.problem or ("complete" if run.finished else "interrupted")

@@ -7,6 +7,7 @@ one monotonic clock unless the name says otherwise.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -313,7 +314,7 @@ class Plan:
         """Return how a user goes on after the end of an unfinished `run` (its directory or id) of this plan."""
         if any(case.variant for case in self.cases):  # a part of a self-test says nothing
             return "begin again: mnbench selftest"
-        return f"go on with: mnbench {'study' if self.study else 'compare'} --resume {run}"
+        return f"go on with: mnbench {'study' if self.study else 'compare'} --resume {shlex.quote(str(run))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class _Read:
     """Rounds that have samples and no line of their own."""
     cut_off: str
     """The tables that end in the midst of a round; empty when none does."""
+    doubled: int = 0
+    """Lines and samples that repeat those of another round, its place in the run's order, or the heading."""
 
 
 def load(directory: Path) -> Run:
@@ -58,18 +60,26 @@ def load(directory: Path) -> Run:
     return replace(
         run,
         samples=tuple(replace(s, rounds=tuple(read.rounds.get(key, ()))) for key, s in launches.items()),
-        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(read.lost)))),
+        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(read)))),
     )
 
 
-def _caveats(lost: int) -> Iterator[Caveat]:
-    """Say when more than the one round is missing that a kill can cut off."""
-    if lost > 1:
+def _caveats(read: _Read) -> Iterator[Caveat]:
+    """Say when more than the one round is missing that a kill can cut off, and when rounds were written twice."""
+    if read.lost > 1:
         yield Caveat(
             code="samples-lost",
             subject=SAMPLES_FILE,
-            observed=f"the samples of {lost} rounds named in {ROUNDS_FILE} are missing; these rounds are left out",
+            observed=f"the samples of {read.lost} rounds named in {ROUNDS_FILE} are missing; these rounds are left out",
             advice=f"Fetch {SAMPLES_FILE} again if it is a copy; else measure again.",
+        )
+    if read.doubled:
+        yield Caveat(
+            code="rounds-doubled",
+            subject=ROUNDS_FILE,
+            observed=f"{read.doubled} entries repeat a round, its number or the heading, as when two processes write one run; "
+            "of each round the first is kept",
+            advice="Measure again: two runs at once disturb each other.",
         )
 
 
@@ -82,7 +92,7 @@ def _require_whole(directory: Path, run: Run, stored: int | None, read: _Read) -
     rounds = sum(map(len, read.rounds.values()))
     if read.cut_off:
         found = f"no whole end of {read.cut_off}"
-    elif stored is not None and rounds != stored:
+    elif stored is not None and (rounds < stored if read.doubled else rounds != stored):
         found = f"{rounds} whole rounds of {stored}"
     elif stored is None and max(read.lost, read.unnamed) > 1:
         found = f"{read.lost} rounds without all their samples, and samples of {read.unnamed} rounds without a line"
@@ -131,17 +141,24 @@ def _read_launches(directory: Path) -> list[Samples]:
 
 
 def _read_rounds(directory: Path) -> _Read:
-    """Join rounds.csv and samples.csv.gz."""
-    lost = 0
-    latencies, samples_end = _read_samples(directory)
-    unnamed = {key[:3] for key in latencies}
+    """Join rounds.csv and samples.csv.gz. Of a round that was written twice, the first line counts."""
+    lost = doubled = 0
+    copies, samples_end = _read_samples(directory)
+    unnamed, seen = {key[:3] for key in copies}, set()
     rounds: dict[tuple[str, int], list[Round]] = defaultdict(list)
     try:
         for row in tables.complete_rows(directory / ROUNDS_FILE):
+            if _is_heading(row):
+                doubled += 1
+                continue
             key = (row["case_id"], int(row["launch"]), int(row["order"]))
-            unnamed.discard(key)
-            settle, measured = latencies[(*key, "settle")], latencies[(*key, row.get("regime", "steady"))]
-            if len(settle) != int(row["settle_samples"]) or len(measured) != int(row["samples"]):
+            if key in seen:
+                doubled += 1
+                continue
+            seen.add(key)
+            settle = _copy_of(copies[(*key, "settle")], int(row["settle_samples"]), 0)
+            measured = _copy_of(copies[(*key, row.get("regime", "steady"))], int(row["samples"]), int(row["wall_ns"]))
+            if settle is None or measured is None:
                 lost += 1
                 continue
             rounds[key[:2]].append(_round_of(row, settle, measured))
@@ -150,7 +167,22 @@ def _read_rounds(directory: Path) -> _Read:
     rounds_end = max((end for _, end in tables.complete_lines(directory / ROUNDS_FILE)), default=0)
     ends = {ROUNDS_FILE: rounds_end, SAMPLES_FILE: samples_end}
     cut_off = [name for name, end in ends.items() if (directory / name).is_file() and (directory / name).stat().st_size != end]
-    return _Read(rounds=rounds, lost=lost, unnamed=len(unnamed), cut_off=" and ".join(cut_off))
+    doubled += sum(len(found) - 1 for found in copies.values() if len(found) > 1)
+    doubled += len(seen) - len({order for _, _, order in seen})  # each place in a run's order is one round's
+    return _Read(rounds=rounds, lost=lost, unnamed=len(unnamed - seen), cut_off=" and ".join(cut_off), doubled=doubled)
+
+
+def _is_heading(row: dict[str, str]) -> bool:
+    """Say whether a row repeats the heading: two processes that begin one table both write it."""
+    return row["case_id"] == ROUND_COLUMNS[0]
+
+
+def _copy_of(copies: Sequence[list[int]], length: int, wall_ns: int) -> list[int] | None:
+    """Return the latencies that belong to a line: of so many as it says, those that took nearest to its time; else None."""
+    if not length:
+        return []
+    of_length = [copy for copy in copies if len(copy) == length]
+    return min(of_length, key=lambda copy: abs(sum(copy) - wall_ns), default=None)
 
 
 def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Round:
@@ -160,14 +192,22 @@ def _round_of(row: dict[str, str], settle: list[int], measured: list[int]) -> Ro
     return msgspec.convert({**values, "settle_ns": settle, "latencies_ns": measured}, type=Round, strict=False)
 
 
-def _read_samples(directory: Path) -> tuple[dict[tuple[str, int, int, str], list[int]], int]:
-    """Return the latencies by (case, launch, order of the round, phase), and the offset where the last complete round ends."""
+def _read_samples(directory: Path) -> tuple[dict[tuple[str, int, int, str], list[list[int]]], int]:
+    """Return the latencies by (case, launch, order of the round, phase), and the offset where the last complete round ends.
+
+    Each key has a list for each time it was written: one, unless two processes wrote the run.
+    """
     members = list(tables.complete_members(directory / SAMPLES_FILE))
     data = b"".join(member for member, _ in members)
-    found: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
+    found: dict[tuple[str, int, int, str], list[list[int]]] = defaultdict(list)
     try:
         for row in csv.DictReader(io.StringIO(data.decode())):
-            found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])].append(int(row["latency_ns"]))
+            if _is_heading(row):
+                continue
+            copies = found[(row["case_id"], int(row["launch"]), int(row["round"]), row["phase"])]
+            if row["index"] == "0" or not copies:
+                copies.append([])
+            copies[-1].append(int(row["latency_ns"]))
     except _UNREADABLE as error:
         raise UnreadableRunError(f"{directory / SAMPLES_FILE} is damaged: {error}.") from error
     return found, max((end for _, end in members), default=0)

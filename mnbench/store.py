@@ -7,7 +7,7 @@
 
 A kill at any moment leaves at most one incomplete round at the end of the two tables; readers leave it out and a resumed run
 cuts it off. run.json is replaced atomically, and says of a finished run how many rounds it ended with (`rounds`). Reading is
-in `run_files`.
+in `run_files`. One process writes a run (`run_lock`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from mnbench.run_files import RUN_FILE as RUN_FILE
 from mnbench.run_files import SAMPLE_COLUMNS as SAMPLE_COLUMNS
 from mnbench.run_files import SAMPLES_FILE as SAMPLES_FILE
 from mnbench.run_files import load as load
+from mnbench.run_lock import LOCK_FILE as LOCK_FILE
+from mnbench.run_lock import writer_of as writer_of
+from mnbench.run_lock import writing as writing
 
 LOGS_FOLDER = "logs"
 NEEDED_BYTES = 32 << 20
@@ -43,11 +46,14 @@ NEEDED_BYTES = 32 << 20
 class RunSummary:
     """One line of `mnbench list runs`."""
 
-    id: str
+    name: str
+    """Of its folder: what commands take. A copy that was renamed keeps the id of its run."""
     started_utc: str
     cases: int
     launches: int
     finished: bool
+    writer: str | None
+    """The process that is writing it, such as `process 123`."""
     problem: str | None
 
 
@@ -118,6 +124,22 @@ class RunWriter:
             files.write_atomically(self.directory / RUN_FILE, data)
 
 
+@contextmanager
+def new_directory(out: Path, started_utc: str) -> Iterator[Path]:
+    """Yield a new run directory `out/<id>` that this process alone writes; remove it again if no run came to be in it.
+
+    Raises UsageError when `out` cannot be written or the disk is full.
+    """
+    directory = create_directory(out, started_utc)
+    try:
+        with writing(directory):
+            yield directory
+    except BaseException:
+        if not (directory / RUN_FILE).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
 def create_directory(out: Path, started_utc: str) -> Path:
     """Make and return a new run directory `out/<id>`. Raises UsageError when `out` cannot be written or the disk is full."""
     stem = re.sub(r"[-:]", "", started_utc.split("+")[0].split(".")[0])
@@ -164,13 +186,23 @@ def describe(directory: Path) -> RunSummary:
     try:
         run = load(directory)
     except StoreError as error:
-        return RunSummary(id=directory.name, started_utc="", cases=0, launches=0, finished=False, problem=str(error))
+        problem = files.text_of(str(error))
+        return RunSummary(
+            name=files.text_of(directory.name),
+            started_utc="",
+            cases=0,
+            launches=0,
+            finished=False,
+            writer=None,
+            problem=problem,
+        )
     return RunSummary(
-        id=run.id,
+        name=files.text_of(directory.name),
         started_utc=run.started_utc,
         cases=len(run.plan.cases),
         launches=len(run.samples),
         finished=run.finished,
+        writer=writer_of(directory),
         problem=None,
     )
 

@@ -10,6 +10,17 @@ from pathlib import Path
 
 from mnbench.errors import UnreadableRunError
 
+_WORDS = frozenset("null na n/a nan none true false t f yes no y n on off inf infinity epoch".split())  # noqa: SIM905 - read as words
+"""What pandas, polars or DuckDB read by their defaults as a missing value, a truth value, a number or a date."""
+
+
+def keeps_its_name(name: str) -> bool:
+    """Say whether CSV readers, by their defaults, read `name` as this text: not as missing, a number or a date.
+
+    So a version (`1.10`, which becomes 1.1; `2026.4.1`, which becomes a day) needs a letter in front.
+    """
+    return name[:1].isalpha() and name.casefold() not in _WORDS
+
 
 def line(values: Iterable[object]) -> bytes:
     """Return one line of CSV."""

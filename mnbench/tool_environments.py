@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnbench import export
+from mnbench import export, files
 from mnbench.errors import UsageError
 from mnbench.measure import inspection
 from mnbench.records import Artifact, Case, Caveat, ExportSpec, Format, Plan, Severity, ToolEnvironment
+from mnbench.tables import keeps_its_name
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 INTERPRETER = Path("bin", "python")
@@ -20,7 +22,7 @@ EXAMPLE = "--env OLD=venv-old --env NEW=."
 def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return (label, path) of each `LABEL=PATH`, in order.
 
-    Raises UsageError for a text of another form, a label twice, or a single environment.
+    Raises UsageError for a text of another form, a label twice or one that CSV readers do not keep, or a single environment.
     """
     pairs = []
     for text in texts:
@@ -29,6 +31,11 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
             raise UsageError(f"--env {text!r} is not LABEL=PATH; give two: {EXAMPLE}")
         if not LABEL.fullmatch(label):
             raise UsageError(f"--env label {label!r} is part of file names: use letters, digits, '_', '.' and '-'.")
+        if not keeps_its_name(label):
+            raise UsageError(
+                f"--env label {label!r} would be read from a CSV file as a number, a date or a missing value; begin it with a "
+                f"letter and use no such word, e.g. v{label}."
+            )
         pairs.append((label, path))
     labels = [label for label, _ in pairs]
     for label in labels:
@@ -103,6 +110,7 @@ def _located(label: str, path: str) -> ToolEnvironment:
     """
     if path in ("", "."):
         return ToolEnvironment(label=label)
+    files.require_text(os.path.abspath(path), f"environment {label}:")  # noqa: PTH100
     folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
     if not folder.exists():
         raise UsageError(f"environment {label}: {path} does not exist; name a virtual environment or a folder of artefacts.")
@@ -127,7 +135,9 @@ def _looked_at(environment: ToolEnvironment, backends: Sequence[tuple[str, str]]
         raise UsageError(f"environment {label}: {error}") from error
     if found.missing:
         names = " ".join(found.missing)
-        raise UsageError(f"environment {label} lacks {', '.join(found.missing)}: {python or 'python'} -m pip install {names}")
+        raise UsageError(
+            f"environment {label} lacks {', '.join(found.missing)}: {shlex.quote(python or 'python')} -m pip install {names}"
+        )
     if found.refusals:
         raise UsageError(f"environment {label}: {found.refusals[0]}")
     return ToolEnvironment(

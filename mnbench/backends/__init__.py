@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
 from mnbench.records import Artifact, Format, Layout
+from mnbench.tables import keeps_its_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -130,18 +131,28 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Backend:
     """Return the backend called `name` without importing its runtime.
 
-    Raises UnknownNameError; UsageError for another package's backend that cannot be loaded.
+    Raises UnknownNameError; UsageError for another package's backend that cannot be loaded, or whose name no CSV file keeps.
     """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(module), attribute)()  # type: ignore[no-any-return]
     for entry in _entry_points():
         if entry.name == name:
+            if not keeps_its_name(name):
+                raise UsageError(
+                    f"backend {name!r} ({entry.value}) cannot be used: its name would be read from a CSV file as a number, "
+                    "a date or a missing value. Give its entry point another name."
+                )
             try:
                 return entry.load()()  # type: ignore[no-any-return]
             except Exception as error:  # another package's code; whatever it raises, the user gets a sentence
                 raise UsageError(f"backend {name!r} ({entry.value}) cannot be loaded: {error!r}.") from error
     raise UnknownNameError("backend", name, names())
+
+
+def packages_of(chosen: Iterable[str]) -> tuple[str, ...]:
+    """Return the distributions whose versions identify the runtimes of these backends, each once. Raises as `get` does."""
+    return tuple(dict.fromkeys(package for name in chosen for package in get(name).packages))
 
 
 def require(name: str, precision: str) -> Backend:

@@ -8,10 +8,11 @@ from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_
 from mnbench.environment.changes import Difference, different, host_differences, setting_differences
 from mnbench.environment.cpu_sets import cpu_sets
 from mnbench.environment.findings import findings, warnings_of
-from mnbench.environment.host import capture, last_level_cache_bytes, package_version
+from mnbench.environment.host import PACKAGES, capture, last_level_cache_bytes, package_version
 from mnbench.environment.state import available_memory_bytes, half_a_second
 
 __all__ = [
+    "PACKAGES",
     "Difference",
     "available_memory_bytes",
     "capture",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mnbench.environment import budget, state
 from mnbench.environment.kernel import meminfo_bytes, read, read_int
+from mnbench.files import text_of
 from mnbench.records import Cache, Environment
 from mnbench.telemetry import VARIABLES
 
@@ -57,7 +58,11 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         kernel=platform.release(),
         python=platform.python_version(),
         packages={name: version for name in packages if (version := package_version(name)) is not None},
-        variables={k: v for k, v in sorted(os.environ.items()) if k.startswith(STEERING_PREFIXES) and k not in VARIABLES},
+        variables={
+            text_of(name): text_of(value)
+            for name, value in sorted(os.environ.items())
+            if name.startswith(STEERING_PREFIXES) and name not in VARIABLES
+        },
         cores=cores,
         numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
         caches=_caches(affinity[0], root),

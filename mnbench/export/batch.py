@@ -16,8 +16,15 @@ from mnbench.records import Artifact, ExportSpec, Format
 Wanted = tuple[ExportSpec, Format]
 
 
-def ensure_all(wanted: Iterable[Wanted], cache: Path, done: Callable[[str], None] = lambda _: None) -> dict[Wanted, Artifact]:
+def ensure_all(
+    wanted: Iterable[Wanted],
+    cache: Path,
+    done: Callable[[str], None] = lambda _: None,
+    waits: Callable[[str], None] = lambda _: None,
+) -> dict[Wanted, Artifact]:
     """Return every artefact wanted, by (spec, format); `done` is told the name of each network that had to be made.
+
+    `waits` is told the name of each that another process is making, before this one waits for it.
 
     Raises ExportError with the first reason; UsageError when the cache cannot be written.
     """
@@ -31,7 +38,7 @@ def ensure_all(wanted: Iterable[Wanted], cache: Path, done: Callable[[str], None
         _check_writable(cache)
         orders = [Order(model=spec.model, wanted=tuple(group), cache=str(cache)) for spec, group in missing.items()]
         children = min(len(orders), cpu_budget()[0])  # each imports torch once for all of its own
-        carry_out([orders[first::children] for first in range(children)], done)
+        carry_out([orders[first::children] for first in range(children)], done, waits)
     for pair in pairs:
         if pair not in found:
             found[pair] = _made(pair, cache)

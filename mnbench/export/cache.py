@@ -14,13 +14,15 @@ import hashlib
 import importlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from mnbench.environment import package_version
 from mnbench.errors import ExportError
@@ -30,6 +32,8 @@ LAYOUT = 1
 """Raised when the content of a folder changes its meaning; part of every digest."""
 RECORD = "artifact.json"
 PROBE_BYTES = 1 << 20
+on_wait: ContextVar[Callable[[], object]] = ContextVar("on_wait", default=lambda: None)
+"""Called when another process is making an artefact, before this one waits for it."""
 MAX_REL_ERROR = 1e-3
 """Largest difference from torch, relative to the largest output, that an exported file may have."""
 
@@ -131,7 +135,7 @@ def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
     """
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / digest_of(spec, kind)
-    with FileLock(f"{folder}.lock"):
+    with _alone(folder):
         if (found := lookup(spec, kind, cache)) is not None:
             return found
         for stale in cache.glob(f".{folder.name}.*"):  # of a process that was killed: we hold the lock
@@ -152,6 +156,21 @@ def ensure(spec: ExportSpec, kind: Format, cache: Path) -> Artifact:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return artifact
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; say so before waiting for it."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait.get()()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def file_errors(name: str, output: object, reference: object) -> tuple[float, float]:

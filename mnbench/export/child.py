@@ -2,12 +2,13 @@
 
 Run as `python -m mnbench.export.child OUT` with the number of an inherited pipe; standard input is a JSON list of orders. What
 was made is in the cache. The pipe gets one line for each order: `made MODEL`, or `failed REASON`, which ends the process with
-exit code 1.
+exit code 1; before that `waits MODEL` where another process is making what it needs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -22,11 +23,11 @@ import msgspec
 
 from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, MnbenchError
-from mnbench.export.cache import ensure
+from mnbench.export.cache import ensure, on_wait
 from mnbench.processes import die_with_parent, pipe, quiet, refusal
 from mnbench.records import ExportSpec, Format
 
-MADE, FAILED = "made ", "failed "
+MADE, FAILED, WAITS = "made ", "failed ", "waits "
 LONGEST_REASON = 1000
 """A line below PIPE_BUF (4096 bytes) is written whole, so that children may share one pipe."""
 
@@ -40,8 +41,12 @@ class Order:
     cache: str
 
 
-def carry_out(shares: Sequence[Sequence[Order]], done: Callable[[str], None]) -> None:
+def carry_out(
+    shares: Sequence[Sequence[Order]], done: Callable[[str], None], waits: Callable[[str], None] = lambda _: None
+) -> None:
     """Have one child process make each share of the orders, telling `done` each network's name.
+
+    `waits` is told the name of a network that another process is making, for which a child waits.
 
     Raises ExportError with the first reason, after the other children ended. An exception from outside, such as
     KeyboardInterrupt, ends them at once: they have a session of their own, so Ctrl-C is the parent's to handle.
@@ -53,7 +58,7 @@ def carry_out(shares: Sequence[Sequence[Order]], done: Callable[[str], None]) ->
             children = [ending.enter_context(_child(share, write_end, threads)) for share in shares]
         finally:
             os.close(write_end)
-        reasons = list(_listen(answers, done))
+        reasons = list(_listen(answers, done, waits))
         reasons += [reason for process, chatter in children if (reason := _epitaph(process, chatter))]
     if reasons:
         raise ExportError(reasons[0])
@@ -90,12 +95,14 @@ def _child(orders: Sequence[Order], answers: int, threads: int) -> Iterator[tupl
                 process.kill()
 
 
-def _listen(answers: Iterable[bytes], done: Callable[[str], None]) -> Iterator[str]:
-    """Tell `done` what is made, until every child closed the pipe; yield each reason of failure."""
+def _listen(answers: Iterable[bytes], done: Callable[[str], None], waits: Callable[[str], None]) -> Iterator[str]:
+    """Tell `done` what is made and `waits` what is waited for, until every child closed the pipe; yield reasons of failure."""
     for line in answers:
         text = line.decode(errors="replace").strip()
         if text.startswith(MADE):
             done(text.removeprefix(MADE))
+        elif text.startswith(WAITS):
+            waits(text.removeprefix(WAITS))
         elif text.startswith(FAILED):
             yield text.removeprefix(FAILED)
 
@@ -115,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     die_with_parent()
     (answers,) = (int(text) for text in (arguments or sys.argv[1:]))
     for order in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order]):
+        on_wait.set(functools.partial(os.write, answers, f"{WAITS}{order.model}\n".encode()))
         reason = " ".join(_make(order).split())[:LONGEST_REASON]
         os.write(answers, (f"{FAILED}{reason}\n" if reason else f"{MADE}{order.model}\n").encode())
         if reason:

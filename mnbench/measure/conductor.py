@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mnbench.errors import WorkerError
+from mnbench.files import text_of
 from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.launcher import Worker
@@ -268,7 +269,7 @@ class Conductor:
     def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:
         """Report a failure. What the launch measured is not used, and the time it took is not taken from the others."""
         self._unspent_ns += time.perf_counter_ns() - began_ns
-        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=reason, log_tail=log_tail))
+        self._sink.failure(LaunchFailure(case=case, launch=launch, reason=text_of(reason), log_tail=log_tail))
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
         self._samples.pop((case.id, launch), None)

@@ -30,6 +30,7 @@ from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply,
 from mnbench.measure.planted import SlowedSession
 from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
 from mnbench.processes import die_with_parent
+from mnbench.records import Artifact
 
 LEAST_TO_SETTLE = 2
 """Inferences: of a slow network one refills every cache."""
@@ -122,7 +123,7 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
     effective = {**session.effective(), "affinity": ",".join(map(str, sorted(os.sched_getaffinity(0))))}
     requested = {"threads": str(case.threads), "streams": "1", "precision": case.precision}
     backends.check_effective(requested, effective)
-    limit = request.artifact.explained_rel_error[case.precision] if request.artifact else 0.0
+    limit = _most_rel_error(request.artifact, case.precision) if request.artifact else 0.0
     max_abs, max_rel = compare_outputs(session.outputs(), feed, limit)
     return session, OpenReply(
         effective=effective,
@@ -134,6 +135,16 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
         max_abs_error=max_abs,
         max_rel_error=max_rel,
     )
+
+
+def _most_rel_error(artifact: Artifact, precision: str) -> float:
+    """Return how far outputs in a precision may be from torch's. Raises WorkerError where the artefact does not say."""
+    if precision not in artifact.explained_rel_error:
+        known = ", ".join(artifact.explained_rel_error)
+        raise WorkerError(
+            f"outputs in {precision} cannot be judged: how far they may be from torch's is known for {known} only."
+        )
+    return artifact.explained_rel_error[precision]
 
 
 def measure_round(

@@ -7,6 +7,7 @@ The modules are loaded when they are used, so that importing this package costs 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Protocol, cast
 
 from mnbench.errors import UnknownNameError
 from mnbench.records import Analysis, Run
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+"""It warns on standard error where it cannot write its cache to the user's home; the plots are the same."""
 
 FORMATS = {
     "summary": "mnbench.report.summary_csv:write",

@@ -6,14 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Estimate, Verdict
 from mnbench.report import markdown
+from mnbench.report.grid import Grid, draw, standard_console, texts
 from mnbench.report.limit import not_ruled_out, slower_by
 from mnbench.report.naming import series
 from mnbench.report.numbers import DASH, bracketed, plus_minus
@@ -31,11 +29,11 @@ STYLES = {"faster": "green", "slower": "red", REGRESSION: "bold red", "inconclus
 
 def render(found: RunDiff, console: Console | None = None) -> None:
     """Print the table, the conclusions, the changes and the caveats on `console` (default: standard output)."""
-    console = console or Console()
+    console = console or standard_console()
     console.print(Text(_title(found), style="bold"))
-    forms = [_table(HEAD, ALIGN, _rows(found, interval)) for interval in (bracketed, plus_minus)]
-    forms.append(_table(NARROW_HEAD, "llrrl", [_narrow(row) for row in _rows(found, plus_minus)]))
-    console.print(next((form for form in forms if _width(form, console) <= console.width), forms[-1]))
+    forms = [_grid(HEAD, ALIGN, _rows(found, interval)) for interval in (bracketed, plus_minus)]
+    forms.append(_grid(NARROW_HEAD, "llrrl", [_narrow(row) for row in _rows(found, plus_minus)]))
+    draw(console, *([form] for form in forms))
     for line in conclusions(found):
         console.print(Text(line))
     for heading, lines in (("Differs between the runs", _changes(found)), ("Caveats", _caveats(found))):
@@ -45,24 +43,14 @@ def render(found: RunDiff, console: Console | None = None) -> None:
                 console.print(Text(f"  {line}"))
 
 
-def _table(head: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table in which only the first column, names, may be broken into lines; figures are never cut."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, (heading, side) in enumerate(zip(head, align, strict=True)):
-        table.add_column(heading, justify="right" if side == "r" else "left", overflow="fold", no_wrap=place > 0)
-    for *cells, verdict in rows:
-        table.add_row(*map(Text, cells), Text(verdict, style=STYLES.get(verdict, "")))
-    return table
+def _grid(head: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> Grid:
+    return Grid(head=head, align=align, rows=texts(rows, lambda cell: STYLES.get(cell, "")), names=2)
 
 
 def _narrow(row: Sequence[str]) -> list[str]:
     """Return a row with the new latency below the old one: the form for 80 columns."""
     network, backend, old, new, ratio, verdict = row
     return [network, backend, f"{old}\n{new}", ratio, verdict]
-
-
-def _width(table: Table, console: Console) -> int:
-    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
 
 
 def to_markdown(found: RunDiff) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +27,13 @@ def read_findings(directory: Path) -> StoredFindings:
     try:
         return msgspec.json.decode(path.read_bytes(), type=StoredFindings)
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}. Make it with: mnbench report {directory}") from error
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}. Make it with: mnbench report {shlex.quote(str(directory))}"
+        ) from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error}. Make it again with: mnbench report {directory}") from error
+        raise StoreError(
+            f"{path} is damaged: {error}. Make it again with: mnbench report {shlex.quote(str(directory))}"
+        ) from error
 
 
 def figure_text(figure: Figure) -> str:
@@ -69,10 +74,10 @@ def render(stored: StoredFindings, console: Console) -> None:
     for found in stored.findings:
         console.print()
         console.print(Text.assemble((f"{found.verdict}", STYLES[found.verdict]), f": {found.claim} ({found.source.short})"))
-        console.print(Padding(Text(f"Here: {found.measured}"), (0, 0, 0, 2)))
+        console.print(Padding(Text(f"Here: {found.measured}"), (0, 0, 0, 2), expand=False))
         for figure in found.figures:
-            console.print(Padding(Text(f"{figure.label}: {figure_text(figure)}"), (0, 0, 0, 4)))
-        console.print(Padding(Text(f"Limits: {found.limits}", style="dim"), (0, 0, 0, 2)))
+            console.print(Padding(Text(f"{figure.label}: {figure_text(figure)}"), (0, 0, 0, 4), expand=False))
+        console.print(Padding(Text(f"Limits: {found.limits}", style="dim"), (0, 0, 0, 2), expand=False))
     if over := intervals_text(stored):
         console.print()
         console.print(Text(over, style="dim"))

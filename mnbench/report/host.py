@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Cache, Caveat, Environment, Severity
+from mnbench.report.grid import standard_console
 
 UNKNOWN = "not told by the kernel"
 RUNTIMES = ("onnxruntime", "openvino", "torch")
@@ -20,8 +20,8 @@ STYLES = {Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 
 def render(host: Environment, findings: Sequence[Caveat], console: Console | None = None) -> None:
     """Print the facts and the findings on `console` (default: standard output)."""
-    console = console or Console()
-    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    console = console or standard_console()
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("fact", no_wrap=True, style="bold")
     table.add_column("value", overflow="fold")
     for name, value in facts(host):

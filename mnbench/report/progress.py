@@ -15,6 +15,8 @@ class ProgressView(Protocol):
 
     def exported(self, model: str) -> None: ...
 
+    def waiting(self, model: str) -> None: ...
+
     def measuring(self, progress: Standing) -> None: ...
 
     def close(self) -> None: ...
@@ -41,8 +43,8 @@ class Standing(Protocol):
 
 @contextmanager
 def listener(*, quiet: bool) -> Iterator[ProgressView]:
-    """Yield a bar when standard error is a terminal, else a view that says nothing."""
-    view: ProgressView = Silent() if quiet or sys.stderr is None or not sys.stderr.isatty() else Bar()
+    """Yield a bar when standard error is a terminal, else a view that says only for what it waits; with `quiet` nothing."""
+    view: ProgressView = Silent() if quiet or sys.stderr is None else Bar() if sys.stderr.isatty() else Log()
     try:
         yield view
     finally:
@@ -50,7 +52,7 @@ def listener(*, quiet: bool) -> Iterator[ProgressView]:
 
 
 class Silent:
-    """Says nothing: for --quiet, and for logs, where a bar is noise."""
+    """Says nothing: for --quiet."""
 
     def exporting(self, models: Sequence[str]) -> None:
         pass
@@ -58,11 +60,27 @@ class Silent:
     def exported(self, model: str) -> None:
         pass
 
+    def waiting(self, model: str) -> None:
+        pass
+
     def measuring(self, progress: Standing) -> None:
         pass
 
     def close(self) -> None:
         pass
+
+
+class Log(Silent):
+    """For standard error that is no terminal, where a bar is noise: says for what it waits, so that it seems not to hang."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def waiting(self, model: str) -> None:
+        if model not in self._told:
+            self._told.add(model)
+            sys.stderr.write(f"mnbench: {_wait(model)}\n")
+            sys.stderr.flush()
 
 
 class Bar:
@@ -90,6 +108,10 @@ class Bar:
         task = self._progress.tasks[0]
         self._draw(f"exported {model}", task.completed + 1, task.total or 1, "")
 
+    def waiting(self, model: str) -> None:
+        task = self._progress.tasks[0]
+        self._draw(_wait(model), task.completed, task.total or 1, "")
+
     def measuring(self, progress: Standing) -> None:
         description = f"wave {progress.wave}/{progress.waves}: {progress.what}"
         total = progress.elapsed_s + progress.left_s
@@ -101,3 +123,7 @@ class Bar:
     def _draw(self, description: str, completed: float, total: float, left: str) -> None:
         self._progress.update(self._task, description=description[:44], completed=completed, total=total, left=left)
         self._progress.refresh()
+
+
+def _wait(model: str) -> str:
+    return f"waiting for another mnbench that exports {model}"

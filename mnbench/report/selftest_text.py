@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from mnbench.records import Caveat
+from mnbench.report.grid import Grid, draw, texts
 from mnbench.report.terminal import print_caveats
 from mnbench.stats.selftest import Power, Rate
 
@@ -36,14 +36,14 @@ def render(judged: Judged, console: Console) -> None:
     Every rate has Wilson's interval, at 95 %.
     """
     planted = list(dict.fromkeys(pct for power in judged.powers for pct in power.found))
-    table = Table(box=box.SIMPLE_HEAD, title="Identical work called different, and planted slow-downs found")
-    for name in ("method", "launches", "seconds", "false positives", "trials", *(f"+{pct} %" for pct in planted)):
-        table.add_column(name, justify="left" if name == "method" else "right")
+    head = ("method", "launches", "seconds", "false positives", "trials", *(f"+{pct} %" for pct in planted))
+    rows = []
     for power in judged.powers:
         rate = power.false_positives
         cells = [power.method, str(power.launches), f"{power.seconds:.1f}", _with_interval(rate), str(rate.trials)]
-        table.add_row(*cells, *(_share(power.found.get(pct)) for pct in planted))
-    console.print(table)
+        rows.append([*cells, *(_share(power.found.get(pct)) for pct in planted)])
+    console.print(Text("Identical work called different, and planted slow-downs found", style="italic"))
+    draw(console, [Grid(head=head, align="l" + "r" * (len(head) - 1), rows=texts(rows), names=2)])
     console.print(
         "Paired: this tool's method, launches taking turns. Naive: one process each, a rank test on all samples. In brackets:"
         " 95 % interval of the rate, in per cent.",

@@ -1,7 +1,7 @@
 """The result in a terminal: a table of networks by backends, then the caveats and the failures.
 
 On a wide console there is one table. On a narrow one, what is published or counted and what is measured are two tables;
-on a still narrower one the interval is written as ± per cent. Figures are never cut.
+on a still narrower one the interval is written as ± per cent. The rest is `grid`'s: names and figures are never cut.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from mnbench.records import Analysis, Caveat, Run
 from mnbench.report.environments import versions_legend
+from mnbench.report.grid import Grid, draw, texts
 from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, ratio_legend, series
 from mnbench.report.numbers import DASH, bracketed, count, lopsided, plain, plus_minus
 from mnbench.report.rows import (
@@ -55,8 +53,8 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     console.print(Text(conditions(run), style="bold"))
     if run.plan.environments:
         console.print(Text(versions_legend(run), style="bold"))
-    for table in _tables(rows, names, console):
-        console.print(table)
+    forms = _forms(rows, names)
+    draw(console, *forms, stacked=forms[2])  # brackets have room on lines of their own
     console.print(Text(_legend(run, analysis), style="dim"))
     _print_between_backends(run, analysis, console)
     _print_next_run(analysis, console)
@@ -66,8 +64,8 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     _print_failures(run, console)
 
 
-def _tables(rows: Sequence[SummaryRow], names: dict[str, str], console: Console) -> list[Table]:
-    """Return the widest form that fits: one table with brackets, one with ±, two with brackets, two with ±."""
+def _forms(rows: Sequence[SummaryRow], names: dict[str, str]) -> list[list[Grid]]:
+    """Return the forms of the result, widest first: one table with brackets, one with ±, two with brackets, two with ±."""
     network = Column(heading="network", cell=lambda row: row.model, align="left")
     facts = [
         Column(heading="top-1 %", cell=lambda row: plain(row.top1_pct, 1)),
@@ -81,14 +79,10 @@ def _tables(rows: Sequence[SummaryRow], names: dict[str, str], console: Console)
     forms = []
     for interval in (bracketed, plus_minus):
         backend, latency, ratio, verdict = _measured(names, interval)
-        forms.append([_table(rows, [network, backend, *facts, latency, ratio, *paper, verdict])])
+        forms.append([_grid(rows, [network, backend, *facts, latency, ratio, *paper, verdict])])
     models = list({row.model: row for row in rows}.values())
-    published = _table(models, [network, *facts, *paper])
-    forms += [[published, _table(rows, [network, *_measured(names, form)])] for form in (bracketed, plus_minus)]
-    for form in forms:
-        if all(_width(table, console) <= console.width for table in form):
-            return form
-    return forms[-1]
+    published = _grid(models, [network, *facts, *paper], names=1)
+    return forms + [[published, _grid(rows, [network, *_measured(names, form)])] for form in (bracketed, plus_minus)]
 
 
 def _measured(names: dict[str, str], interval: Interval) -> list[Column]:
@@ -107,29 +101,17 @@ def _ratio(row: SummaryRow, interval: Interval) -> str:
     return "1" if row.verdict == BASELINE else interval(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
 
 
-def _table(rows: Sequence[SummaryRow], columns: Sequence[Column]) -> Table:
-    table = _empty_table([(column.heading, column.align) for column in columns])
-    last = None
-    for row in rows:
-        cells = [Text(column.cell(row), style=VERDICT_STYLES.get(column.cell(row), "")) for column in columns]
-        if row.model == last:  # a network's further backends: its name stands above
-            cells[0] = Text("")
-        last = row.model
-        table.add_row(*cells)
-    return table
+def _grid(rows: Sequence[SummaryRow], columns: Sequence[Column], names: int = 2) -> Grid:
+    return Grid(
+        head=[column.heading for column in columns],
+        align="".join(column.align[0] for column in columns),
+        rows=texts([[column.cell(row) for column in columns] for row in rows], _style),
+        names=names,
+    )
 
 
-def _empty_table(headings: Sequence[tuple[str, Literal["left", "right"]]]) -> Table:
-    """Return a table in which only the first column, names, may be broken into lines."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, (heading, align) in enumerate(headings):
-        table.add_column(heading, justify=align, no_wrap=place > 0, overflow="fold")
-    return table
-
-
-def _width(table: Table, console: Console) -> int:
-    """Return how wide the table would be with room for every figure on one line."""
-    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+def _style(cell: str) -> str:
+    return VERDICT_STYLES.get(cell, "")
 
 
 def _legend(run: Run, analysis: Analysis) -> str:
@@ -146,16 +128,16 @@ def _print_between_backends(run: Run, analysis: Analysis, console: Console) -> N
     if not analysis.between_backends:
         return
     cases = networks(run)
-    table = _empty_table([("network", "left"), ("backends", "left"), ("ratio", "right"), ("verdict", "left")])
+    rows = []
     for comparison in analysis.between_backends:
         ratio = finite(comparison.ratio)
         shown = bracketed(ratio.value, ratio.low, ratio.high) if ratio else DASH
         pair = f"{series(comparison.case, cases)} / {series(comparison.baseline, cases)}"
-        verdict = Text(str(comparison.verdict), style=VERDICT_STYLES.get(comparison.verdict, ""))
-        table.add_row(Text(comparison.case.model), Text(pair), Text(shown), verdict)
+        rows.append([comparison.case.model, pair, shown, str(comparison.verdict)])
     console.print()
     console.print(Text("Between backends", style="bold"))
-    console.print(table)
+    head = ("network", "backends", "ratio", "verdict")
+    draw(console, [Grid(head=head, align="llrl", rows=texts(rows, _style), names=2)])
 
 
 def _print_next_run(analysis: Analysis, console: Console) -> None:
@@ -185,13 +167,10 @@ def _print_percentiles(
     network = Column(heading="network", cell=lambda row: row.model, align="left")
     backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
     columns = [_percentile(percent) for percent in filled]
-    tables = [_table(rows, [network, backend, *columns])]
-    if _width(tables[0], console) > console.width:
-        tables = [_table(rows, [network, backend, column]) for column in columns]
     console.print()
     console.print(Text("Percentiles", style="bold"))
-    for table in tables:
-        console.print(table)
+    one, several = _grid(rows, [network, backend, *columns]), [_grid(rows, [network, backend, column]) for column in columns]
+    draw(console, [one], several)
     console.print(legend)
 
 
@@ -214,7 +193,8 @@ def _print_regimes(rows: Sequence[SummaryRow], names: dict[str, str], run: Run, 
     backend = Column(heading="backend", cell=lambda row: names[row.case_id], align="left")
     console.print()
     console.print(Text("Other regimes", style="bold"))
-    console.print(_table(rows, [network, backend, *filled]))
+    one, several = _grid(rows, [network, backend, *filled]), [_grid(rows, [network, backend, column]) for column in filled]
+    draw(console, [one], several)
     if filled[0] is columns[0]:
         size = f"{run.plan.evict_bytes >> 20} MiB"
         console.print(Text(f"Cold: each inference after {size} of other memory was read and written.", style="dim"))

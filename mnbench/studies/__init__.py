@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends, compare, store
+from mnbench import backends, compare, report, store
 from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
 from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
@@ -121,12 +121,13 @@ def resume(directory: Path, options: StudyOptions, cache: Path, listener: compar
 
 
 def finish(directory: Path, options: StudyOptions) -> None:
-    """Compute a measured study's facts, and publish it."""
+    """Compute a measured study's facts, and publish it. Raises UsageError when another process is doing so."""
     measured = store.load(directory)
     study = study_of(measured)
     if study.facts is not None and not (directory / FACTS_FILE).exists():
-        facts = msgspec.json.encode(study.facts(measured, options))
-        write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
+        with store.writing(directory):
+            facts = msgspec.json.encode(study.facts(measured, options))
+            write_atomically(directory / FACTS_FILE, msgspec.json.format(facts, indent=1) + b"\n")
     publish(directory)
 
 
@@ -141,7 +142,7 @@ def publish(directory: Path) -> StoredFindings:
     Raises UnreadableRunError, StoreError when a file cannot be written.
     """
     from mnbench import stats
-    from mnbench.report import canvas, write_all
+    from mnbench.report import canvas
     from mnbench.report.files import write_atomically as write
     from mnbench.report.table_csv import csv_text
 
@@ -160,7 +161,7 @@ def publish(directory: Path) -> StoredFindings:
         tables=tuple((table.name, table.caption) for table in conclusion.tables),
     )
     write(directory / FINDINGS_FILE, msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n")
-    write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
+    report.write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
     return stored
 
 
@@ -175,6 +176,6 @@ def _facts(directory: Path) -> Facts:
 def _caveats(options: StudyOptions) -> list[Caveat]:
     return [
         Caveat(code=SKIPPED, subject="plan", observed=reason, severity=Severity.NOTE,
-               advice="The other cells are measured; use a machine with more memory for this one.")
+               advice="The other cells are measured; measure this one on a machine that has what it needs.")
         for reason in options.skipped
     ]  # fmt: skip

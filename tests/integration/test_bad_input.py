@@ -11,6 +11,7 @@ import pytest
 from mnbench import store
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.integration.command import HERE, mnbench
+from tests.situations import situation
 
 CASE = a_case()
 OTHER = a_case("mobilenet_v1_1.0_224")
@@ -47,6 +48,11 @@ REQUESTS = {
 }
 
 
+@situation(
+    "files",
+    "A request that cannot be met: numbers out of range, unknown names",
+    "refuses with one sentence (exit code 2) and leaves no file",
+)
 @pytest.mark.parametrize(("arguments", "sentence"), REQUESTS.values(), ids=REQUESTS)
 def test_a_request_that_cannot_be_met_is_one_sentence_and_leaves_nothing(tmp_path, arguments, sentence):
     done = mnbench(*arguments, cwd=tmp_path)
@@ -100,6 +106,11 @@ COMMANDS = {
 }
 
 
+@situation(
+    "files",
+    "A run directory that is empty, cut off or of a newer version is given to any command",
+    "refuses with one sentence (exit code 2) and changes nothing",
+)
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("spoil", "sentence"), SPOILT.values(), ids=SPOILT)
 def test_a_run_that_cannot_be_read_is_one_sentence_and_stays_as_it_is(tmp_path, spoil, sentence, command):
@@ -122,6 +133,11 @@ def test_runs_without_a_common_case_are_one_sentence(tmp_path):
     assert contents(tmp_path) == before
 
 
+@situation(
+    "files",
+    "A run is resumed by the wrong command",
+    "names the right one, and changes nothing",
+)
 @pytest.mark.parametrize(("study", "wrong", "right"), [("separable", "compare", "study"), ("", "study", "compare")])
 def test_a_run_is_resumed_by_the_command_it_belongs_to(tmp_path, study, wrong, right):
     run = stored(tmp_path / "run", CASE, finished=False, study=study)
@@ -147,6 +163,11 @@ def test_an_interrupted_run_can_still_be_reported(tmp_path):
     assert mnbench("report", run, "--quiet").returncode == 0
 
 
+@situation(
+    "memory",
+    "A cell of a study needs more memory than there is",
+    "leaves it out by name and measures the others",
+)
 def test_a_grid_that_needs_more_memory_than_there_is_names_the_cells_and_measures_the_others(tmp_path):
     """Of 20 MiB half can be used. By hand: 8 x (224²·3 + 112²·32 + 3²·3·32) x 4 bytes are 17 MiB."""
     done = mnbench(
@@ -169,6 +190,11 @@ def test_a_grid_that_needs_more_memory_than_there_is_names_the_cells_and_measure
     assert any(samples.rounds for samples in run.samples)
 
 
+@situation(
+    "memory",
+    "A batch of a study needs more memory than there is",
+    "leaves it out by name and measures the others",
+)
 def test_batches_that_need_more_memory_than_there_is_are_named(tmp_path):
     done = mnbench(
         "study", "memory", "--quick", "--backends", "null", "--budget", "3", "--out", tmp_path, "--quiet",

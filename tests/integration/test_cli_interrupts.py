@@ -13,6 +13,7 @@ import pytest
 
 from mnbench import store
 from tests.integration.command import HERE, QUICK, SMALLEST, ended, environment, mnbench
+from tests.situations import situation
 
 RUN = ("compare", "--models", SMALLEST, "--backends", "signalling", *QUICK)
 
@@ -30,6 +31,11 @@ def only_run(out):
     return directory
 
 
+@situation(
+    "processes",
+    "A run is ended by Ctrl-C, SIGTERM or SIGKILL",
+    "keeps every whole round, leaves no process behind, and goes on with `--resume`",
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_an_ended_run_keeps_its_rounds_leaves_no_process_and_goes_on(tmp_path, number):
     pids, out = tmp_path / "pids", tmp_path / "runs"
@@ -40,6 +46,7 @@ def test_an_ended_run_keeps_its_rounds_leaves_no_process_and_goes_on(tmp_path, n
     assert all(ended(int(pid)) for pid in pids.read_text().split())
     before = store.load(directory)
     assert not before.finished
+    assert before.environment.packages["mnbench-faulty"] == "0"  # the runtime of a backend that another package brings
     kept = {(s.case.id, s.launch): s.rounds for s in before.samples if s.rounds}
     assert any(key[0].startswith(SMALLEST) for key in kept)
 
@@ -52,6 +59,11 @@ def test_an_ended_run_keeps_its_rounds_leaves_no_process_and_goes_on(tmp_path, n
     assert len(rounds) > len(kept)
 
 
+@situation(
+    "processes",
+    "Ctrl-C, SIGTERM or SIGKILL in the midst of an export",
+    "ends the exporting process as well and leaves no empty run",
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_an_export_ends_with_its_parent(tmp_path, number):
     pids, out = tmp_path / "pids", tmp_path / "runs"
@@ -86,7 +98,7 @@ def run_in_terminal(*arguments, columns):
     return drawn.decode()
 
 
-@pytest.mark.parametrize("columns", [60, 120])
+@pytest.mark.parametrize("columns", [40, 60, 120])
 def test_a_terminal_is_shown_a_bar_of_one_line(tmp_path, columns):
     drawn = run_in_terminal("compare", "--backends", "null", *QUICK, "--out", tmp_path, columns=columns)
     assert "wave 1/3" in drawn

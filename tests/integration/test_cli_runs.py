@@ -13,6 +13,7 @@ import pytest
 
 from mnbench import store
 from tests.integration.command import HERE, QUICK, SMALLEST, environment, mnbench
+from tests.situations import situation
 
 NULL = ("compare", "--backends", "null", *QUICK)
 DERIVED = ("summary.csv", "comparison.csv")
@@ -124,6 +125,11 @@ DAMAGE = {
 }
 
 
+@situation(
+    "files",
+    "A file of a run is damaged, cut off or missing",
+    "says which with one sentence (exit code 2) and changes nothing",
+)
 @pytest.mark.parametrize("command", [("report",), ("compare", "--resume"), ("study", "--resume")], ids=" ".join)
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_run_is_a_sentence_and_exit_code_2_and_stays_as_it_is(copy, damage, sentence, command):
@@ -136,6 +142,11 @@ def test_a_damaged_run_is_a_sentence_and_exit_code_2_and_stays_as_it_is(copy, da
     assert _contents(copy) == before
 
 
+@situation(
+    "files",
+    "An interrupted run lost some of its samples",
+    "reports the rest, and how many rounds are left out",
+)
 def test_samples_that_an_interrupted_run_lost_are_a_caveat(copy):
     document = json.loads((copy / store.RUN_FILE).read_text())
     del document["rounds"]
@@ -145,6 +156,11 @@ def test_samples_that_an_interrupted_run_lost_are_a_caveat(copy):
     assert "samples-lost" in {caveat["code"] for caveat in json.loads(done.stdout)["caveats"]}
 
 
+@situation(
+    "files",
+    "A file of the cache is damaged",
+    "notices it by its digest and makes it again",
+)
 @pytest.mark.parametrize("name", ["model.xml", "model.bin", "artifact.json"])
 def test_a_broken_file_in_the_cache_is_made_again(measured, name, tmp_path):
     cache = measured[2] / "models"
@@ -176,6 +192,11 @@ def test_a_failing_worker_costs_its_case_and_not_the_others(tmp_path):
     assert list((directory / "logs").glob("*crashing*"))
 
 
+@situation(
+    "processes",
+    "The budget ends before a case had a turn",
+    "names the cases without a figure (exit code 1)",
+)
 def test_a_budget_too_small_for_a_turn_is_told(tmp_path):
     done = mnbench("compare", "--models", SMALLEST, "--backends", "slow_open", "--budget", "1", "--out", tmp_path, "--quiet")
     assert done.returncode == 1
@@ -183,6 +204,11 @@ def test_a_budget_too_small_for_a_turn_is_told(tmp_path):
     assert f"{SMALLEST}-slow_open-fp32-b1-t1" in done.stderr
 
 
+@situation(
+    "files",
+    "The disk refuses in the midst of a run (RLIMIT_FSIZE)",
+    "ends with one sentence, keeps every round and says how to go on",
+)
 def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
@@ -198,6 +224,11 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
     store.load(directory)
 
 
+@situation(
+    "files",
+    "Files such as `json.py` or `numpy.py` lie in the current folder",
+    "never imports them, neither in the command nor in a worker",
+)
 def test_files_named_like_modules_in_the_current_folder_are_not_imported(tmp_path):
     for name in ("json", "numpy", "msgspec", "argparse", "random"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the current folder')")
@@ -214,6 +245,11 @@ def test_doubled_names_are_measured_once(tmp_path):
     assert [case.backend for case in store.load(directory).plan.cases] == ["null"]
 
 
+@situation(
+    "processes",
+    "Two runs begin at once with an empty cache",
+    "exports each network once; both runs end",
+)
 def test_two_runs_at_once_share_an_empty_cache(tmp_path):
     request = ["compare", "--models", SMALLEST, "--backends", "torch", "--launches", "3", "--cache", str(tmp_path / "models")]
     both = [

@@ -11,6 +11,7 @@ import pytest
 
 from mnbench import __version__
 from tests.integration.command import SMALLEST, environment, mnbench
+from tests.situations import situation
 
 MISTAKES = {
     "no command": ([], "the following arguments are required: COMMAND"),
@@ -113,6 +114,11 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(tmp_path, arguments, senten
     assert not list(tmp_path.iterdir())
 
 
+@situation(
+    "files",
+    "`--out` is a file, or cannot be made",
+    "refuses before any work with the reason (exit code 2)",
+)
 @pytest.mark.parametrize(
     ("out", "reason"),
     [("a_file", "File exists"), ("a_file/below", "Not a directory"), ("/proc/x", "No such file or directory")],
@@ -123,6 +129,11 @@ def test_an_out_that_cannot_be_written_is_refused_before_any_work(tmp_path, out,
     assert (done.returncode, done.stderr) == (2, f"mnbench: --out {out} cannot be written: {reason}. Nothing was measured.\n")
 
 
+@situation(
+    "files",
+    "`--cache` cannot be written",
+    "refuses with the reason (exit code 2) and leaves no run",
+)
 def test_a_cache_that_cannot_be_written_is_refused_and_leaves_no_run(tmp_path):
     (tmp_path / "a_file").touch()
     done = mnbench("compare", "--models", SMALLEST, "--cache", "a_file/x", cwd=tmp_path)
@@ -131,6 +142,11 @@ def test_a_cache_that_cannot_be_written_is_refused_and_leaves_no_run(tmp_path):
     assert not list((tmp_path / "results").iterdir())
 
 
+@situation(
+    "terminals and tables",
+    "The reader of a pipe goes away (`| head`)",
+    "ends quietly (exit code 1)",
+)
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
 def test_a_reader_that_stops_reading_is_no_error(form):
     command = [sys.executable, "-m", "mnbench", "list", "backends", *form]
@@ -143,6 +159,11 @@ def test_a_reader_that_stops_reading_is_no_error(form):
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@situation(
+    "terminals and tables",
+    "Standard output is full (/dev/full)",
+    "says so with one sentence (exit code 1)",
+)
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
 def test_a_full_standard_output_is_a_sentence(form):
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
@@ -151,6 +172,11 @@ def test_a_full_standard_output_is_a_sentence(form):
     assert (done.returncode, done.stderr) == (1, b"mnbench: the system refused: [Errno 28] No space left on device.\n")
 
 
+@situation(
+    "terminals and tables",
+    "A terminal lacks characters such as ×",
+    "writes their numbers",
+)
 def test_a_terminal_without_the_characters_gets_their_numbers():
     done = mnbench("list", "models", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
@@ -161,6 +187,11 @@ def test_the_version_is_told():
     assert mnbench("--version").stdout == f"mnbench {__version__}\n"
 
 
+@situation(
+    "files",
+    "Another package's backend cannot be loaded",
+    "lists it with the reason, and all others as usual",
+)
 def test_backends_are_listed_though_another_packages_cannot_be_loaded():
     rows = {row["backend"]: row for row in json.loads(mnbench("list", "backends", "--json").stdout)}
     assert {"ort", "openvino", "torch", "null", "uninstalled"} < set(rows)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnbench import stats, store
 from mnbench.errors import WorkerError
+from mnbench.measure import worker
 from mnbench.measure.conduct import conduct
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
+from tests.builders import artifact, paper_table
 from tests.conftest import a_plan, a_run
 from tests.situations import situation
 
@@ -76,6 +80,21 @@ def test_a_worker_that_hangs_is_killed_at_the_time_out(tmp_path):
     run = measure(tmp_path, "hanging", timeout_s=1.0)
     assert run.failures[0].reason == "the worker hung: no answer within 1 s; it was killed."
     assert launches_of(run, NULL) == 2
+
+
+@situation(
+    "processes",
+    "Another package's backend offers a precision of which the artefact does not say how exact it has to be",
+    "reports that case with a sentence and measures the others",
+)
+def test_a_precision_that_nothing_can_be_judged_by_is_a_sentence(tmp_path):
+    np.savez(tmp_path / "feed.npz", input=np.zeros((1, 3, 2, 2), np.float32), output=np.ones((1, 10), np.float32))
+    made = replace(artifact(paper_table()[0][0]), feed_path="feed.npz")
+    case = Case(model="none", backend="null", precision="bf16")
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    request = OpenRequest(case=case, artifact=made, cache=str(tmp_path), cpus=cpus)
+    with pytest.raises(WorkerError, match=r"outputs in bf16 cannot be judged: .* is known for fp32 only\."):
+        worker.open_session(request)
 
 
 def test_the_log_of_a_crashed_worker_is_kept_and_its_tail_reported(tmp_path):

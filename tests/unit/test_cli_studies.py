@@ -114,7 +114,7 @@ L2 = Cache(level=2, kind="unified", size_bytes=1 << 20, shared_cpus=(0,))
 def test_a_run_does_not_go_on_under_what_diff_would_call_a_change(tmp_path, monkeypatch, change):
     interrupted(tmp_path, caches=(L2,))
     now = replace(an_environment(caches=(L2,)), **change)
-    monkeypatch.setattr(environment, "capture", lambda: now)
+    monkeypatch.setattr(environment, "capture", lambda *_, **__: now)
     name = next(iter(change))
     told = {"packages": "numpy", "variables": "OMP_NUM_THREADS"}.get(name, name)
     with pytest.raises(UsageError, match=rf"was measured elsewhere \({told} differs\)"):

@@ -84,7 +84,7 @@ def an_artifact(spec, kind):
 
 
 class Silent:
-    exporting = exported = measuring = staticmethod(lambda *_: None)
+    exporting = exported = waiting = measuring = staticmethod(lambda *_: None)
 
 
 @pytest.fixture

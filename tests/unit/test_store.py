@@ -8,6 +8,7 @@ from mnbench import store, tables
 from mnbench.errors import StoreError, UnknownNameError, UnreadableRunError, UsageError
 from mnbench.records import LaunchFailure, Memory
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+from tests.situations import situation
 
 CASE = a_case()
 ROUNDS = (
@@ -34,6 +35,11 @@ def test_every_round_is_readable_as_soon_as_it_is_written(tmp_path):
     assert store.load(tmp_path).samples[0].rounds == ROUNDS[:1]
 
 
+@situation(
+    "files",
+    "A kill cuts off the last round of a run",
+    "leaves that round out and keeps all others",
+)
 @pytest.mark.parametrize("lost_bytes", [1, 5, 30])
 def test_a_round_cut_off_by_a_kill_is_left_out_and_the_earlier_ones_stay(tmp_path, lost_bytes):
     write(tmp_path, *ROUNDS)
@@ -253,6 +259,11 @@ def test_an_unknown_run_suggests_the_nearest(tmp_path):
         store.resolve("20260101T000001", tmp_path)
 
 
+@situation(
+    "files",
+    "`mnbench list runs` finds a run that cannot be read",
+    "lists it with its problem",
+)
 def test_a_run_that_cannot_be_read_is_listed_with_its_problem(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / store.RUN_FILE).write_text("{")

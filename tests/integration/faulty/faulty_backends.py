@@ -34,6 +34,7 @@ class _Session(NullSession):
 
 
 class _Faulty(NullBackend):
+    packages = ("mnbench-faulty",)
     session: type[_Session] = _Session
 
     def open(self, artifact, root, feed, *, threads, precision):
