@@ -37,6 +37,10 @@ class Counters:
     pressure_us: int | None
     throttled_ns: int | None
 
+    def busiest_ns(self) -> int | None:
+        """Of a difference: CPU time of the thread that ran most; None where the kernel does not tell it."""
+        return max(self.task_cpu_ns.values(), default=None)
+
     def busy_threads(self) -> int:
         """Of a difference: threads that ran for more than a twentieth of it, and a millisecond."""
         return sum(1 for ran_ns in self.task_cpu_ns.values() if ran_ns > max(0.05 * self.wall_ns, 1_000_000))

@@ -7,6 +7,7 @@ from mnbench.measure.workload import UsualSpeed
 from mnbench.stats.condition import LEAST_LOAD_NS, LOADED, LOADED_SHARE
 
 DISTURBED_SHARE = 0.05
+STOPPED = "did not run"
 
 
 def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
@@ -25,7 +26,19 @@ def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualS
         "foreign load": reply.foreign_cpu_ns > tick_limit_ns,
         LOADED: reply.other_cpus_ns > max(LOADED_SHARE * other_cpus * reply.wall_ns, LEAST_LOAD_NS),
         "ran while it waited": reply.idle_cpu_ns > 50_000_000,
+        STOPPED: _unaccounted_ns(reply) > limit_ns,
         "more threads than requested": reply.busy_threads > threads,
         "changed CPU speed": usual.differs(reply.workload_before_ns, reply.workload_after_ns),
     }
     return tuple(name for name, seen in found.items() if seen)
+
+
+def _unaccounted_ns(reply: RoundReply) -> int:
+    """Return for how long of a round no thread of the worker ran, waited for a CPU, or had its CPU stolen.
+
+    Inferences follow each other without a pause, so some thread always runs, unless the process is stopped (a signal, a
+    frozen cgroup, a machine that sleeps), or waits for a disk. 0 where it is unknown.
+    """
+    if reply.busiest_ns is None:
+        return 0
+    return reply.wall_ns - reply.busiest_ns - reply.run_queue_wait_ns - reply.steal_ns

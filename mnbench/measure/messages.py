@@ -79,6 +79,7 @@ class RoundReply:
     foreign_cpu_ns: int
     other_cpus_ns: int
     busy_threads: int
+    busiest_ns: int | None
     pressure_us: int | None
     throttled_ns: int | None
     workload_before_ns: int
