@@ -384,7 +384,7 @@ def _fewer_threads(case: Case, launches: Sequence[Samples]) -> Iterable[Caveat]:
             code=FEWER_THREADS,
             subject=case.id,
             observed=f"{case.threads} threads were asked for, and no more than {most} ran in any round",
-            advice=f"The figures are those of {most}. Look for a limit (OMP_THREAD_LIMIT, a cgroup's); or the network is too small.",
+            advice=f"The figures are those of {most}. Look for a limit (OMP_THREAD_LIMIT, a cgroup's), or take a larger network.",
         )
 
 
