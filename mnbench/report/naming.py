@@ -39,17 +39,24 @@ def short_names(models: Sequence[str]) -> ShortNames:
 
 
 def conditions(run: Run) -> str:
-    """Return the sentence part that says where and how the run was measured: CPU, threads, batch, precision."""
+    """Return the sentence part that says where and how the run was measured: CPU, kind of cores, threads, batch, precision."""
     cases = networks(run) or list(run.plan.cases)
     return " · ".join(
         (
             run.environment.cpu_model,
+            *_kinds(run),
             _several(cases, lambda case: case.threads, "thread", plural="threads"),
             "batch " + _listed(cases, lambda case: case.batch),
             _listed(cases, lambda case: case.precision),
             *_circumstances(run),
         )
     )
+
+
+def _kinds(run: Run) -> list[str]:
+    """Return which cores a run was measured on, where the host has several kinds."""
+    measured = run.environment.kinds_of(run.plan.cpus)
+    return [" and ".join(kind.name for kind in measured)] if measured else []
 
 
 def _circumstances(run: Run) -> Iterator[str]:
