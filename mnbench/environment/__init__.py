@@ -12,6 +12,7 @@ from mnbench.environment.findings import findings, placement, spans, warnings_of
 from mnbench.environment.host import PACKAGES, capture, last_level_cache_bytes, package_version
 from mnbench.environment.kernel import clock_source
 from mnbench.environment.state import available_memory_bytes, half_a_second
+from mnbench.environment.topology import kinds
 
 __all__ = [
     "PACKAGES",
@@ -28,6 +29,7 @@ __all__ = [
     "findings",
     "half_a_second",
     "host_differences",
+    "kinds",
     "last_level_cache_bytes",
     "package_version",
     "parse_cpus",
