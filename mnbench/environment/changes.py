@@ -30,7 +30,7 @@ Difference = tuple[str, object, object]
 def host_differences(old: Environment, new: Environment) -> Iterator[Difference]:
     """Yield the hardware facts in which two hosts differ. Caches and kinds of cores count only when both records have them."""
     for name in HOST_FACTS:
-        yield from different(name, getattr(old, name), getattr(new, name))
+        yield from _facts(name, old, new)
     if old.cpu_kinds and new.cpu_kinds:
         yield from different("kinds of cores", *([_kind(kind) for kind in host.cpu_kinds] for host in (old, new)))
     if old.caches and new.caches:
@@ -41,10 +41,10 @@ def host_differences(old: Environment, new: Environment) -> Iterator[Difference]
 def setting_differences(old: Environment, new: Environment) -> Iterator[Difference]:
     """Yield the software and the settings in which two hosts differ; None stands for what one of them lacks."""
     for name in SETTINGS:
-        yield from different(name, getattr(old, name), getattr(new, name))
+        yield from _facts(name, old, new)
     for name in SINCE_LATER:
         if getattr(old, name) is not None and getattr(new, name) is not None:
-            yield from different(name, getattr(old, name), getattr(new, name))
+            yield from _facts(name, old, new)
     for name in SIZES:
         was_bytes, now_bytes = getattr(old, name), getattr(new, name)
         if None not in (was_bytes, now_bytes) and abs(was_bytes - now_bytes) > SIZE_SHARE * max(was_bytes, now_bytes):
@@ -59,6 +59,13 @@ def different(what: str, old: object, new: object) -> Iterator[Difference]:
     """Yield the difference, if there is one."""
     if old != new:
         yield what, old, new
+
+
+def _facts(name: str, old: Environment, new: Environment) -> Iterator[Difference]:
+    """Yield a fact in which two records differ; one that a host does not tell is unknown, not absent."""
+    if getattr(old, name) != getattr(new, name):
+        was, now = ("unknown" if name in host.unknown else getattr(host, name) for host in (old, new))
+        yield name, was, now
 
 
 def _kind(kind: CpuKind) -> str:

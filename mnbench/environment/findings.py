@@ -193,7 +193,7 @@ def _quota_advice(quota: float) -> str:
     instead = "give CPUs instead of CPU time (docker run --cpuset-cpus, systemd AllowedCPUs=, Kubernetes' static CPU policy)"
     if quota < 1:
         return f"No thread can run all the time, so every round is stopped; lift the quota, or {instead}."
-    return f"Measure with --threads {math.floor(quota)} or fewer, or {instead}."
+    return f"Measure with at most {math.floor(quota)} of --threads, or {instead}."
 
 
 def _virtual(host: Environment) -> Iterator[Caveat]:
