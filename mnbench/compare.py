@@ -191,7 +191,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
+    known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)
     with store.new_directory(request.out, started_utc) as directory:
         artifacts = export(the_plan, request.cache, listener)
         new_run = Run(

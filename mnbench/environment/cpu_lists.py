@@ -10,15 +10,18 @@ from mnbench.errors import UsageError
 MOST_CPUS = 8191
 """Linux numbers CPUs up to CONFIG_NR_CPUS, 8192 at most on x86."""
 
+DIGITS = 9
+"""Read of a number: more mean a CPU that does not exist, and Python refuses to read thousands of them."""
+
 
 def parse_cpus(text: str) -> tuple[int, ...]:
     """Parse a kernel-style CPU list: `0`, `0,2`, `1-3`. Raises UsageError."""
     cpus: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
         if match is None:
             raise UsageError(f"{text!r} is not a list of CPUs; write it as 0, 0,2 or 1-3.")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first, last = (int(number[:DIGITS]) for number in (match[1], match[2] or match[1]))
         if last < first:
             raise UsageError(f"{part.strip()!r} is not a range of CPUs; write the smaller number first.")
         if last > MOST_CPUS:

@@ -172,7 +172,7 @@ SERVER = MadeUpHost(
         **_topology([f"{cpu},{cpu + 8}" for cpu in range(4)]),
         **_topology([f"{cpu},{cpu + 8}" for cpu in range(4, 8)], package=1),
         "proc/self/cgroup": "0::/system.slice/bench.service",
-        "sys/fs/cgroup/system.slice/bench.service/cpu.max": "600000 100000",
+        "sys/fs/cgroup/system.slice/bench.service/cpu.max": "250000 100000",
         "sys/fs/cgroup/system.slice/bench.service/cpuset.cpus.effective": "0-15",
         "sys/fs/cgroup/system.slice/cpu.max": "max 100000",
         "sys/devices/system/node/node1/cpulist": "4-7,12-15",
@@ -183,7 +183,7 @@ SERVER = MadeUpHost(
         **_caches(0, L1d="48K 0,8", L1i="32K 0,8", L2="2048K 0,8", L3="46080K 0-3,8-11"),
     },
 )
-"""Two sockets of four cores with SMT, a quota of six CPUs by cgroup v2, and one pair of isolated cores."""
+"""Two sockets of four cores with SMT, a quota of two and a half CPUs by cgroup v2, and one pair of isolated cores."""
 
 CONTAINER = MadeUpHost(
     affinity=(2, 3),

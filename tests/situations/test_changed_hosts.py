@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mnbench import compare, environment, store
+from mnbench import compare, diff, environment, store
+from mnbench.records import CpuKind
 from mnbench.report import html
 from mnbench.report.terminal import render
 from tests.builders import make_run
@@ -89,6 +90,12 @@ def test_diff_reports_what_changed_of_a_host(was, now, told):
 )
 def test_diff_reports_no_change_where_one_side_is_unknown_or_little_changed(was, now):
     assert list(environment.setting_differences(an_environment(**was), an_environment(**now))) == []
+
+
+def test_diff_reports_that_another_kind_of_cores_was_measured():
+    kinds = (CpuKind(name="Cortex-A76", cpus=(1,)), CpuKind(name="Cortex-A55", cpus=(0,)))
+    runs = [a_run(a_plan(a_case(), cpus=cpus), environment=an_environment(cpu_kinds=kinds)) for cpus in ((1,), (0,))]
+    assert ("kind of the measured cores", ["Cortex-A76"], ["Cortex-A55"]) in list(diff.setting_changes(*runs))
 
 
 @situation(
