@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ FOLDERS = ("", "reference", "reference/studies")
 
 class _Plan(msgspec.Struct):
     study: str = ""
+    cpus: tuple[int, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -29,10 +31,11 @@ class _Head(msgspec.Struct):
     plan: _Plan
 
 
-def newest(host: Environment, out: Path) -> Ceilings | None:
+def newest(host: Environment, out: Path, cpus: Collection[int] = ()) -> Ceilings | None:
     """Return the ceilings of the newest roofline study of this host found below `out`; None when there is none.
 
-    The host is the same by the facts of `mnbench diff`. A run that cannot be read is passed over.
+    The host is the same by the facts of `mnbench diff`, and the study's CPUs are of the same kinds as `cpus`. A run that
+    cannot be read is passed over.
     """
     found = []
     for path in (path for folder in FOLDERS for path in (out / folder).glob(f"*/{store.RUN_FILE}")):
@@ -40,7 +43,8 @@ def newest(host: Environment, out: Path) -> Ceilings | None:
             head = msgspec.json.decode(path.read_bytes(), type=_Head)
         except (OSError, ValueError):  # msgspec's errors are ValueErrors
             continue
-        if head.plan.study == STUDY and not any(host_differences(head.environment, host)):
+        alike = _kinds(head.environment, head.plan.cpus) == _kinds(host, cpus)
+        if head.plan.study == STUDY and alike and not any(host_differences(head.environment, host)):
             found.append((head.started_utc, path.parent))
     for _, directory in sorted(found, reverse=True):
         try:
@@ -50,6 +54,10 @@ def newest(host: Environment, out: Path) -> Ceilings | None:
         if ceilings is not None:
             return ceilings
     return None
+
+
+def _kinds(host: Environment, cpus: Collection[int]) -> list[str]:
+    return [kind.name for kind in host.kinds_of(cpus)]
 
 
 def caveats(ceilings: Ceilings | None) -> tuple[Caveat, ...]:

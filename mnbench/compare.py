@@ -191,7 +191,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out)
+    known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)
     with store.new_directory(request.out, started_utc) as directory:
         artifacts = export(the_plan, request.cache, listener)
         new_run = Run(
@@ -207,6 +207,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
             caveats=(
                 *caveats,
                 *environment.warnings_of(environment.findings(host)),
+                *environment.placement(host, the_plan.cpus),
                 *(() if _has_probes(the_plan) else ceilings.caveats(known_ceilings)),
             ),
             ceilings=known_ceilings,
@@ -320,10 +321,27 @@ def measure(
     try:
         conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
     except KeyboardInterrupt as interrupt:
+        _keep_clock_change(the_run, writer)
         writer.finish(finished=False)
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         raise Interrupted(directory, number) from None
+    _keep_clock_change(the_run, writer)
     writer.finish(finished=True)
+
+
+def _keep_clock_change(the_run: Run, writer: store.RunWriter) -> None:
+    """Say in the run that the kernel's clock is read from something else than when the run began, if it is."""
+    was, now = the_run.environment.clock_source, environment.clock_source()
+    if was is not None and was != now:
+        writer.caveat(
+            Caveat(
+                code="clock-source-changed",
+                subject="clock",
+                observed=f"the clock source was {was!r} when the run began and is {now or 'unknown'!r} now; "
+                "reading it takes another time, which is part of every latency",
+                advice="Measure again; the kernel's log says why (dmesg: clocksource). Ratios of long inferences suffer least.",
+            )
+        )
 
 
 def already(the_run: Run) -> Already:

@@ -66,6 +66,8 @@ def setting_changes(old: Run, new: Run) -> Iterator[environment.Difference]:
     yield from environment.setting_differences(old.environment, new.environment)
     for name in PLAN_SETTINGS:
         yield from environment.different(name, getattr(old.plan, name), getattr(new.plan, name))
+    was_on, now_on = ([kind.name for kind in run.environment.kinds_of(run.plan.cpus)] for run in (old, new))
+    yield from environment.different("kind of the measured cores", was_on, now_on)
     yield from environment.different("environments", _environments(old), _environments(new))
     was, now = _digests(old), _digests(new)
     for subject in sorted(was.keys() & now.keys()):

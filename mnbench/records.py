@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from mnbench.errors import UsageError
 from mnbench.host_records import Cache as Cache
+from mnbench.host_records import CpuKind as CpuKind
 from mnbench.host_records import Environment as Environment
 
 SCHEMA_VERSION = 1
@@ -319,7 +320,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One uninterrupted block of inferences, with what the kernel saw meanwhile."""
+    """One uninterrupted block of inferences, with what the kernel saw meanwhile; None is what it does not tell."""
 
     index: int
     """Position of this round within its launch, from 0."""
@@ -340,14 +341,14 @@ class Round:
     """CPU time the worker used while it waited for this round: must be next to nothing."""
     voluntary_switches: int
     involuntary_switches: int
-    run_queue_wait_ns: int
-    steal_ns: int
+    run_queue_wait_ns: int | None
+    steal_ns: int | None
     """Time stolen by the hypervisor from the measured CPUs."""
-    foreign_cpu_ns: int
+    foreign_cpu_ns: int | None
     """CPU time on the measured CPUs that was not this worker's."""
-    other_cpus_ns: int = 0
+    other_cpus_ns: int | None = 0
     """CPU time on the machine's other CPUs, all together."""
-    busy_threads: int = 1
+    busy_threads: int | None = 1
     """Threads of the worker that ran for more than a twentieth of the measured part."""
     busiest_ns: int | None = None
     """CPU time of the worker's thread that ran most; None where it is unknown."""

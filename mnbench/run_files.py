@@ -20,6 +20,14 @@ ROUNDS_FILE = "rounds.csv"
 SAMPLES_FILE = "samples.csv.gz"
 LAUNCHES_FILE = "launches.jsonl"
 SAMPLE_COLUMNS = ("case_id", "launch", "round", "phase", "index", "latency_ns")
+GUARDS = {
+    "run_queue_wait_ns": "time waited for the CPU",
+    "steal_ns": "steal",
+    "foreign_cpu_ns": "foreign load",
+    "other_cpus_ns": "load on other CPUs",
+    "busy_threads": "busy threads",
+}
+"""Counters of a round by which it is called disturbed, and which some kernels do not tell."""
 _ARRAYS = ("settle_ns", "latencies_ns")
 ROUND_FIELDS = tuple(field.name for field in fields(Round) if field.name not in _ARRAYS)
 ROUND_COLUMNS = ("case_id", "launch", *ROUND_FIELDS, "settle_samples", "samples")
@@ -60,8 +68,23 @@ def load(directory: Path) -> Run:
     return replace(
         run,
         samples=tuple(replace(s, rounds=tuple(read.rounds.get(key, ()))) for key, s in launches.items()),
-        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(read)))),
+        caveats=tuple(dict.fromkeys((*run.caveats, *_caveats(read), *_unknown_counters(read)))),
     )
+
+
+def _unknown_counters(read: _Read) -> Iterator[Caveat]:
+    """Say which counters are unknown in some rounds: what they would have shown disturbed these rounds unseen."""
+    rounds = [measured for found in read.rounds.values() for measured in found]
+    lacking = {what: sum(getattr(measured, name) is None for measured in rounds) for name, what in GUARDS.items()}
+    unknown = [what for what, number in lacking.items() if number]
+    if unknown:
+        yield Caveat(
+            code="counters-unknown",
+            subject=ROUNDS_FILE,
+            observed=f"unknown in up to {max(lacking.values())} of {len(rounds)} rounds: {', '.join(unknown)}; "
+            "a round that they spoiled is used like any other",
+            advice="Measure where the kernel tells them: /proc whole (systemd: ProcSubset=all), no sandbox in between.",
+        )
 
 
 def _caveats(read: _Read) -> Iterator[Caveat]:

@@ -4,12 +4,15 @@
 judges a record, `changes` tells two apart. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
 """
 
-from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, parse_cpus
+from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget
 from mnbench.environment.changes import Difference, different, host_differences, setting_differences
+from mnbench.environment.cpu_lists import parse_cpus
 from mnbench.environment.cpu_sets import cpu_sets
-from mnbench.environment.findings import findings, warnings_of
+from mnbench.environment.findings import findings, placement, spans, warnings_of
 from mnbench.environment.host import PACKAGES, capture, last_level_cache_bytes, package_version
+from mnbench.environment.kernel import clock_source
 from mnbench.environment.state import available_memory_bytes, half_a_second
+from mnbench.environment.topology import kinds
 
 __all__ = [
     "PACKAGES",
@@ -19,15 +22,19 @@ __all__ = [
     "cgroup_cpu_quota",
     "cgroup_folders",
     "choose_cpus",
+    "clock_source",
     "cpu_budget",
     "cpu_sets",
     "different",
     "findings",
     "half_a_second",
     "host_differences",
+    "kinds",
     "last_level_cache_bytes",
     "package_version",
     "parse_cpus",
+    "placement",
     "setting_differences",
+    "spans",
     "warnings_of",
 ]

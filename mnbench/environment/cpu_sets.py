@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from mnbench.environment import budget
-from mnbench.environment.kernel import read
+from mnbench.environment import budget, topology
+from mnbench.environment.kernel import cpu_ticks, read
 
 FEWEST_CORES = 4
 """With fewer, the other ones are the one that takes the interrupts and the one on which the parent waits."""
@@ -29,21 +29,22 @@ def cpu_sets(cpus: Sequence[int], pause: Callable[[], None], root: Path = Path("
     """
     if budget.cpu_budget(root)[0] < FEWEST_CORES:
         return ()
-    cores = budget.core_of_cpu(root)
+    siblings = topology.siblings(root)
     allowed = sorted(os.sched_getaffinity(0))
-    one_per_core = {cores.get(cpu, (0, cpu)): cpu for cpu in reversed(allowed)}
-    taken = {cores.get(cpu, (0, cpu)) for cpu in (0, *cpus)}
+    one_per_core = {siblings.get(cpu, (cpu,)): cpu for cpu in reversed(allowed)}
+    taken = {siblings.get(cpu, (cpu,)) for cpu in (0, *cpus)}
     others = sorted((cpu for core, cpu in one_per_core.items() if core not in taken), reverse=True)
     starts = range(0, len(others) + 1, len(cpus))
     candidates = [tuple(sorted(others[first:last])) for first, last in pairwise(starts)]
     before = _ticks(root)
     pause()
     after = _ticks(root)
-    busy = {cores.get(cpu, (0, cpu)) for cpu, ticks in after.items() if _is_busy(before.get(cpu), ticks)}
+    busy = {siblings.get(cpu, (cpu,)) for cpu, ticks in after.items() if _is_busy(before.get(cpu), ticks)}
+    unknown = set(allowed) - set(after)  # whether these are idle
     kind = _kind(cpus, root)
     alike = [
         found for found in candidates
-        if _kind(found, root) == kind and not busy & {cores.get(cpu, (0, cpu)) for cpu in found}
+        if _kind(found, root) == kind and not unknown & set(found) and not busy & {siblings.get(cpu, (cpu,)) for cpu in found}
     ]  # fmt: skip
     sets = (tuple(cpus), *alike)
     number = next((number for number in NUMBERS if len(sets) >= number), 0)
@@ -57,21 +58,17 @@ def _kind(cpus: Sequence[int], root: Path) -> tuple[object, ...]:
         tuple(read(folder / name) or "" for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq", "cpufreq/base_frequency"))
         for folder in folders
     )
-    siblings = sorted(len(budget.parse_cpus(read(folder / "topology/thread_siblings_list") or "0")) for folder in folders)
+    shared, kinds = topology.siblings(root), topology.kinds(root)
+    siblings = sorted(len(shared.get(cpu, (cpu,))) for cpu in cpus)
+    names = sorted(kind.name for cpu in cpus for kind in kinds if cpu in kind.cpus)
     caches = {read(folder / "cache/index3/shared_cpu_list") for folder in folders}
     packages = {read(folder / "topology/physical_package_id") for folder in folders}
-    return facts, siblings, len(caches), len(packages)
+    return facts, names, siblings, len(caches), len(packages)
 
 
 def _ticks(root: Path) -> dict[int, tuple[int, int]]:
     """Return (all ticks, idle ticks) of each CPU since boot. Columns as in proc(5), guest time left out."""
-    found: dict[int, tuple[int, int]] = {}
-    for line in (read(root / "proc/stat") or "").splitlines():
-        name, *counts = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and len(counts) >= 8:
-            ticks = [int(count) for count in counts[:8]]
-            found[int(name[3:])] = (sum(ticks), ticks[3] + ticks[4])
-    return found
+    return {int(name[3:]): (sum(ticks), ticks[3] + ticks[4]) for name, ticks in cpu_ticks(root).items() if name != "cpu"}
 
 
 def _is_busy(before: tuple[int, int] | None, after: tuple[int, int]) -> bool:

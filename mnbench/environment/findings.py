@@ -1,10 +1,11 @@
 """What about a host spoils measuring: a pure judgement of its record, so that `doctor` and every run say the same.
 
-What is in order gives no finding. What the kernel does not tell gives none either: the facts show that it is unknown.
+What is in order gives no finding. What is unknown gives one: a fact that nobody can see is not in order.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from mnbench.records import Caveat, Environment, Severity
@@ -22,9 +23,57 @@ THREAD_PREFIXES = ("OMP_", "GOMP_", "KMP_", "TBB_", "MKL_NUM_", "MKL_DYNAMIC", "
 MEMORY_PREFIXES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
+UNGUARDED = (
+    (
+        ("steal_since_boot_pct", "steal_now_pct", "busy_cpus_now"),
+        "load-unknown",
+        "load",
+        "/proc/stat does not tell how much of the CPU time other programs and other guests take",
+        "Let this process see all of /proc (systemd: ProcSubset=all): disturbed rounds cannot be recognised by steal or load.",
+    ),
+    (
+        ("memory_available_bytes",),
+        "memory-unknown",
+        "memory",
+        "how much memory is available is unknown",
+        "Make sure yourself that a process of every case fits at once: a wave is not cut to what is available.",
+    ),
+    (
+        ("cgroup_quota_cpus",),
+        "quota-unknown",
+        "cgroup",
+        "whether a cgroup limits the CPU time of this process is unknown",
+        "Find out what started it (container, service) and with which limit: above a quota the kernel stops the processes.",
+    ),
+    (
+        ("cores",),
+        "topology-unknown",
+        "topology",
+        "which CPUs share a core is unknown; each counts as a core of its own",
+        "With several threads name CPUs of different cores with --cpus: two siblings halve each other's speed.",
+    ),
+    (
+        ("cpu_model",),
+        "cpu-unknown",
+        "CPU",
+        "the CPU's name is unknown; the record cannot tell this host from others",
+        "Write down which CPU it is, and compare runs of this host only.",
+    ),
+)
+"""Facts without which figures may be spoiled unseen: (fields of the record, code, subject, observed, advice)."""
+NAMES = {
+    "isa": "ISA", "physical_cores": "cores", "memory_bytes": "memory size", "governor": "frequency governor",
+    "numa_nodes": "NUMA nodes", "clock_source": "clock source", "transparent_hugepages": "huge pages",
+    "swap_total_bytes": "swap", "load_average_1min": "load average", "cpu_pressure_pct": "CPU pressure",
+    "memory_pressure_pct": "memory pressure", "randomize_va_space": "address randomisation", "cpu_kinds": "kinds of cores",
+    "isolated": "isolated CPUs", "addresses_fixed": "this process's address randomisation",
+}  # fmt: skip
+"""Of facts whose field is called differently; `swap_used_bytes` goes without saying."""
+
+
 def findings(environment: Environment) -> tuple[Caveat, ...]:
     """Return what spoils figures on this host, warnings before notes. Pure: reads nothing but the record."""
-    judges = (_variables, _frequency, _processor, _limits, _virtual, _load, _memory, _kernel)
+    judges = (_variables, _frequency, _processor, _limits, _virtual, _load, _memory, _kernel, _unknown)
     found = [finding for judge in judges for finding in judge(environment)]
     return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.WARNING))
 
@@ -81,6 +130,24 @@ def _processor(host: Environment) -> Iterator[Caveat]:
             f"{host.logical_cpus} CPUs are {host.physical_cores} cores: SMT siblings share a core's units and caches",
             "mnbench takes one CPU per core; keep other programs off the siblings, or turn SMT off.",
         )
+    if len(host.cpu_kinds) > 1:
+        fastest, other, *_ = host.cpu_kinds
+        listed = ", ".join(f"{kind.name} (CPUs {spans(kind.cpus)})" for kind in host.cpu_kinds)
+        yield _note(
+            "kinds",
+            "topology",
+            f"cores of {len(host.cpu_kinds)} kinds: {listed}",
+            f"mnbench takes {fastest.name} and never mixes kinds; --cpus {other.cpus[-1]} measures on {other.name}.",
+        )
+    if host.isolated:
+        fastest_cpus = host.cpu_kinds[0].cpus if host.cpu_kinds else host.isolated
+        best = next((cpu for cpu in reversed(host.isolated) if cpu in fastest_cpus), host.isolated[-1])
+        yield _note(
+            "isolated",
+            "topology",
+            f"the scheduler puts nothing on CPUs {spans(host.isolated)} by itself: the quietest ones of this host",
+            f"Measure there: --cpus {best}.",
+        )
     if {"amx_bf16", "avx512_bf16", "bf16"} & set(host.isa):
         yield _note(
             "bf16",
@@ -102,7 +169,7 @@ def _limits(host: Environment) -> Iterator[Caveat]:
             code="cgroup-quota",
             subject="cgroup",
             observed=f"a quota of {quota:g} CPUs for {len(host.affinity)} usable ones; above it the kernel stops the processes",
-            advice="Lift the quota and use a cpuset instead (docker run --cpuset-cpus rather than --cpus).",
+            advice=_quota_advice(quota),
             severity=severity,
         )
     if len(host.affinity) == 1:
@@ -121,12 +188,21 @@ def _limits(host: Environment) -> Iterator[Caveat]:
         )
 
 
+def _quota_advice(quota: float) -> str:
+    """Return what helps against a quota: fewer threads where it is enough for one, else only another limit."""
+    instead = "give CPUs instead of CPU time (docker run --cpuset-cpus, systemd AllowedCPUs=, Kubernetes' static CPU policy)"
+    if quota < 1:
+        return f"No thread can run all the time, so every round is stopped; lift the quota, or {instead}."
+    return f"Measure with at most {math.floor(quota)} of --threads, or {instead}."
+
+
 def _virtual(host: Environment) -> Iterator[Caveat]:
     if host.virtualisation is not None:
         yield _note(
             "virtual-machine",
             "virtualisation",
-            f"a virtual machine ({host.virtualisation}); other guests share cores, caches and memory unseen",
+            f"a virtual machine ({host.virtualisation}); other guests share cores, caches and memory unseen, "
+            "and the hypervisor may hide SMT siblings and kinds of cores",
             "Trust ratios within a run above milliseconds of different days; use a dedicated host if you can.",
         )
     if host.steal_now_pct is not None and host.steal_now_pct > STEAL_PCT:
@@ -219,6 +295,46 @@ def _kernel(host: Environment) -> Iterator[Caveat]:
             "transparent huge pages are 'always': the kernel may join pages while a process runs",
             "Set /sys/kernel/mm/transparent_hugepage/enabled to madvise, and to the same on hosts you compare.",
         )
+
+
+def _unknown(host: Environment) -> Iterator[Caveat]:
+    """Warn of each unknown fact that hides what spoils figures; name all others in one note."""
+    judged = {name for fields, *_ in UNGUARDED for name in fields} | {"swap_used_bytes"}
+    for fields, code, subject, observed, advice in UNGUARDED:
+        if set(fields) & set(host.unknown):
+            yield _warning(code, subject, observed, advice)
+    if others := [NAMES.get(name, name) for name in host.unknown if name not in judged]:
+        yield _note(
+            "unknown",
+            "facts",
+            f"this host does not tell: {', '.join(others)}",
+            "Nothing is concluded from these; where they differ between two hosts or days, figures may differ for it.",
+        )
+
+
+def placement(host: Environment, cpus: Iterable[int]) -> tuple[Caveat, ...]:
+    """Return what is to be said of the CPUs a plan measures on: a warning where they are of several kinds."""
+    kinds = host.kinds_of(cpus)
+    if len(kinds) < 2:
+        return ()
+    mixed = _warning(
+        "mixed-kinds",
+        "topology",
+        f"the measured CPUs are of {len(kinds)} kinds: {', '.join(kind.name for kind in kinds)}",
+        "Name CPUs of one kind with --cpus: with several kinds the slowest core decides, and a ratio holds for none of them.",
+    )
+    return (mixed,)
+
+
+def spans(cpus: Iterable[int]) -> str:
+    """Return CPU numbers as the kernel writes them: 0-3,8."""
+    found: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if found and found[-1][1] == cpu - 1:
+            found[-1][1] = cpu
+        else:
+            found.append([cpu, cpu])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
 def _warning(code: str, subject: str, observed: str, advice: str) -> Caveat:

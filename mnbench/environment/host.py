@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from mnbench.environment import budget, state
-from mnbench.environment.kernel import meminfo_bytes, read, read_int
+from mnbench.environment import budget, state, topology
+from mnbench.environment.kernel import clock_source, meminfo_bytes, read, read_cpus, read_int
+from mnbench.environment.virtual import virtualisation
 from mnbench.files import text_of
-from mnbench.records import Cache, Environment
+from mnbench.records import Cache, CpuKind, Environment
 from mnbench.telemetry import VARIABLES
 
 ISA_FLAGS = (
@@ -33,27 +37,40 @@ ADDR_NO_RANDOMIZE = 0x0040000
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
+MUST_BE_TOLD = (
+    "isa", "physical_cores", "memory_bytes", "governor", "cores", "numa_nodes", "caches", "turbo", "clock_source",
+    "transparent_hugepages", "memory_available_bytes", "swap_total_bytes", "swap_used_bytes", "swappiness",
+    "load_average_1min", "cpu_pressure_pct", "memory_pressure_pct", "steal_since_boot_pct", "steal_now_pct", "busy_cpus_now",
+    "randomize_va_space", "addresses_fixed", "cpu_kinds",
+)  # fmt: skip
+"""Facts that every host has: where one of them is None or empty, it is unknown."""
+
+
 def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: Callable[[], None] | None = None) -> Environment:
     """Return the record of this host. Reads files only; imports no runtime.
 
     With `pause` (see `half_a_second`) it also says what other programs and other guests took while this process slept.
+    What cannot be read is named in `unknown`.
     """
     since_boot, now = state.window(root, pause)
-    fields = _cpuinfo(root)
+    blocks = topology.processors(root)
+    fields = blocks[0] if blocks else {}
     threads, reason = budget.cpu_budget(root)
     affinity = tuple(sorted(os.sched_getaffinity(0)))
-    cores = budget.cores(root)
-    swap_total = meminfo_bytes("SwapTotal", root)
-    return Environment(
-        cpu_model=_cpu_model(fields),
+    cores, kinds = topology.cores(root), topology.kinds(root)
+    swap_total, swap_free = meminfo_bytes("SwapTotal", root), meminfo_bytes("SwapFree", root)
+    quota, virtual = budget.cgroup_cpu_quota(root), virtualisation(fields, root)
+    name = _cpu_model(fields, kinds, root)
+    host = Environment(
+        cpu_model=name or f"unknown ({platform.machine()})",
         isa=tuple(flag for flag in ISA_FLAGS if flag in fields.get("flags", fields.get("Features", "")).split()),
-        logical_cpus=os.cpu_count() or 1,
-        physical_cores=len(cores) or (os.cpu_count() or 1),
+        logical_cpus=len(topology.online(root) or ()) or os.cpu_count() or 1,
+        physical_cores=len(cores) or None,
         affinity=affinity,
         cpu_budget=threads,
         cpu_budget_reason=reason,
         memory_bytes=meminfo_bytes("MemTotal", root),
-        virtualisation=_virtualisation(fields, root),
+        virtualisation=virtual or None,
         governor=_governor(affinity, root),
         kernel=platform.release(),
         python=platform.python_version(),
@@ -65,15 +82,15 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         },
         cores=cores,
         numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
-        caches=_caches(affinity[0], root),
+        caches=_caches(_first_of_the_fastest(affinity, kinds), root),
         cpuset=budget.cpuset(root),
-        cgroup_quota_cpus=budget.cgroup_cpu_quota(root),
+        cgroup_quota_cpus=None if quota is None or math.isinf(quota) else quota,
         turbo=_turbo(root),
-        clock_source=read(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        clock_source=clock_source(root),
         transparent_hugepages=_transparent_hugepages(root),
-        memory_available_bytes=state.available_memory_bytes(root) or None,
+        memory_available_bytes=state.available_memory_bytes(root),
         swap_total_bytes=swap_total,
-        swap_used_bytes=swap_total - meminfo_bytes("SwapFree", root),
+        swap_used_bytes=None if swap_total is None or swap_free is None else swap_total - swap_free,
         swappiness=read_int(root / "proc/sys/vm/swappiness"),
         load_average_1min=state.load_average_1min(root),
         cpu_pressure_pct=state.pressure_pct("cpu", root),
@@ -83,7 +100,31 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         busy_cpus_now=now.busy_cpus if now else None,
         randomize_va_space=read_int(root / "proc/sys/kernel/randomize_va_space"),
         addresses_fixed=_addresses_fixed(root),
+        cpu_kinds=kinds,
+        isolated=topology.isolated(root) or (),
     )
+    told = {
+        "cpu_model": name,
+        "virtualisation": virtual,
+        "cgroup_quota_cpus": quota,
+        "cpuset": True if host.cpuset is not None or budget.cgroup_is_known(root) else None,
+        "isolated": topology.isolated(root),
+        "cores": cores if set(affinity) <= {cpu for core in cores for cpu in core} else None,
+        **({} if pause else {"steal_now_pct": True, "busy_cpus_now": True}),  # nobody asked
+    }
+    return replace(host, unknown=_unknown(host, told))
+
+
+def _unknown(host: Environment, told: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the facts that are unknown, in the record's order; of those in `told`, the ones that are None there."""
+    names = Environment.__slots__
+    must = {name for name in MUST_BE_TOLD if name not in told and getattr(host, name) in (None, ())}
+    return tuple(name for name in names if name in must or (name in told and told[name] is None))
+
+
+def _first_of_the_fastest(affinity: Sequence[int], kinds: Sequence[CpuKind]) -> int:
+    fastest = (cpu for kind in kinds for cpu in affinity if cpu in kind.cpus)
+    return next(fastest, affinity[0])
 
 
 def package_version(name: str) -> str | None:
@@ -94,29 +135,26 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def _cpuinfo(root: Path) -> dict[str, str]:
-    first = (read(root / "proc/cpuinfo") or "").split("\n\n", 1)[0]
-    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
+def _cpu_model(fields: Mapping[str, str], kinds: Sequence[CpuKind], root: Path) -> str | None:
+    """Name the CPU; a hypervisor may hide the model's number, so family and model stand beside a bare name.
 
-
-def _cpu_model(fields: Mapping[str, str]) -> str:
-    """Name the CPU; a hypervisor may hide the model's number, so family and model stand beside a bare name."""
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    if any(character.isdigit() for character in name) or "cpu family" not in fields:
-        return name
+    An ARM host is named by its cores, those of the fastest kind first. None where nothing names it.
+    """
+    names = topology.arm_names(root)
+    cores = Counter(
+        names[cpu] for cpu in dict.fromkeys((*(cpu for kind in kinds for cpu in kind.cpus), *names)) if cpu in names
+    )
+    if cores:
+        return next(iter(cores)) if len(cores) == 1 else " + ".join(f"{number} × {name}" for name, number in cores.items())
+    name = fields.get("model name")
+    if name is None or any(character.isdigit() for character in name) or "cpu family" not in fields:
+        return name or None
     return f"{name} (family {fields['cpu family']}, model {fields.get('model', '?')})"
-
-
-def _virtualisation(fields: Mapping[str, str], root: Path) -> str | None:
-    if "hypervisor" not in fields.get("flags", "").split():
-        return None
-    return read(root / "sys/class/dmi/id/sys_vendor") or "hypervisor"
 
 
 def _governor(cpus: Iterable[int], root: Path) -> str | None:
     folder = root / "sys/devices/system/cpu"
-    governors = {read(folder / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus} - {None}
+    governors = {read(folder / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus}
     return ", ".join(sorted(filter(None, governors))) or None
 
 
@@ -132,7 +170,7 @@ def _turbo(root: Path) -> bool | None:
 def _addresses_fixed(root: Path) -> bool | None:
     """Tell whether this process has the personality ADDR_NO_RANDOMIZE; the kernel gives the flags as a hexadecimal number."""
     text = read(root / "proc/self/personality")
-    return bool(int(text, 16) & ADDR_NO_RANDOMIZE) if text and re.fullmatch("[0-9a-fA-F]+", text) else None
+    return bool(int(text, 16) & ADDR_NO_RANDOMIZE) if text and re.fullmatch("[0-9a-fA-F]{1,16}", text) else None
 
 
 def _transparent_hugepages(root: Path) -> str | None:
@@ -141,8 +179,9 @@ def _transparent_hugepages(root: Path) -> str | None:
 
 
 def last_level_cache_bytes(root: Path = Path("/")) -> int:
-    """Return the size of the largest cache the first usable CPU sees; 32 MiB where the kernel does not tell."""
-    return max((cache.size_bytes for cache in _caches(min(os.sched_getaffinity(0)), root)), default=32 << 20)
+    """Return the size of the largest cache that the first usable CPU of the fastest kind sees; 32 MiB where it is unknown."""
+    cpu = _first_of_the_fastest(sorted(os.sched_getaffinity(0)), topology.kinds(root))
+    return max((cache.size_bytes for cache in _caches(cpu, root)), default=32 << 20)
 
 
 def _caches(cpu: int, root: Path) -> tuple[Cache, ...]:
@@ -152,7 +191,7 @@ def _caches(cpu: int, root: Path) -> tuple[Cache, ...]:
 
 
 def _cache(folder: Path) -> Cache | None:
-    size = re.fullmatch(r"(\d+)([KMG]?)", read(folder / "size") or "")
+    size = re.fullmatch(r"([0-9]{1,12})([KMG]?)", read(folder / "size") or "")
     level = read_int(folder / "level")
     if size is None or level is None:
         return None
@@ -160,5 +199,5 @@ def _cache(folder: Path) -> Cache | None:
         level=level,
         kind=(read(folder / "type") or "unknown").lower(),
         size_bytes=int(size[1]) * UNITS[size[2]],
-        shared_cpus=budget.parse_cpus(read(folder / "shared_cpu_list") or folder.parent.parent.name[3:]),
+        shared_cpus=read_cpus(folder / "shared_cpu_list") or (int(folder.parent.parent.name[3:]),),
     )

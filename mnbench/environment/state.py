@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from mnbench.environment.kernel import meminfo_bytes, read
+from mnbench.environment.kernel import cpu_ticks, meminfo_bytes, read
 
 WINDOW_S = 0.5
 """Long enough for 50 ticks of 10 ms a CPU, in which the kernel counts; short beside the shortest run."""
@@ -50,12 +50,12 @@ def ticks(root: Path) -> Ticks | None:
 
     Columns as in proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already.
     """
-    lines = [line.split() for line in (read(root / "proc/stat") or "").splitlines() if line.startswith("cpu")]
-    if not lines or len(lines[0]) < 9:
+    by_cpu = cpu_ticks(root)
+    counts = by_cpu.get("cpu")
+    if counts is None or len(by_cpu) < 2:
         return None
-    counts = [int(value) for value in lines[0][1:9]]
     idle, steal = counts[3] + counts[4], counts[7]
-    return Ticks(cpus=max(1, len(lines) - 1), total=sum(counts), busy=sum(counts) - idle - steal, steal=steal)
+    return Ticks(cpus=len(by_cpu) - 1, total=sum(counts), busy=sum(counts) - idle - steal, steal=steal)
 
 
 def window(root: Path, pause: Callable[[], None] | None) -> tuple[Ticks | None, Ticks | None]:
@@ -68,8 +68,8 @@ def window(root: Path, pause: Callable[[], None] | None) -> tuple[Ticks | None, 
     return after, after.since(before) if after else None
 
 
-def available_memory_bytes(root: Path = Path("/")) -> int:
-    """Return the memory that can be had without swapping, as the kernel estimates it."""
+def available_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that can be had without swapping, as the kernel estimates it; None where it does not tell."""
     return meminfo_bytes("MemAvailable", root)
 
 

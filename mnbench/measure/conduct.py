@@ -132,7 +132,9 @@ class _Waves(Conductor):
         began_s = self.elapsed_s()
         order = list(cases)
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
-        in_memory = int(available_memory_bytes() * 0.6 / (WORKER_BYTES + order[0].batch * IMAGE_BYTES))
+        memory_bytes = available_memory_bytes()  # unknown: the wave stays whole, for its cases are compared with each other
+        of_each = WORKER_BYTES + order[0].batch * IMAGE_BYTES
+        in_memory = len(order) if memory_bytes is None else int(memory_bytes * 0.6 / of_each)
         alive = max(1, min(in_memory, spare_files() // FILES_OF_A_WORKER))
         for first in range(0, len(order), alive):
             self._group(order[first : first + alive], self._wave, round_ms)

@@ -140,9 +140,11 @@ class Conductor:
             what = f"memory of {case.model} in {case.backend}"
             layout = replace(self._layout_of(case, launch), node_order=0)  # what a file needs is a figure of this one file
             reply = self._ask_open(workers[case.id], case, launch, what, layout) if case.id in workers else None
-        if reply is not None:
-            self._weighed.add((case.id, launch))
-            imported, peak = reply.imported_bytes, reply.peak_bytes
+        if reply is None:
+            return
+        self._weighed.add((case.id, launch))
+        imported, peak = reply.imported_bytes, reply.peak_bytes
+        if imported is not None and peak is not None:  # else the figure stays empty
             self._sink.memory(Memory(case=case, launch=launch, imported_bytes=imported, peak_bytes=peak))
 
     @contextmanager
@@ -243,9 +245,10 @@ class Conductor:
     def _is_worth_repeating(self, measured: Round) -> bool:
         """Say whether a round was disturbed by more than a load that is usual in this run."""
         reasons = set(measured.disturbances)
-        if not self._plan.quiet_only and len(self._loads) >= FEWEST_LOADS and measured.wall_ns:
+        load = busy_cpus(measured) if measured.wall_ns else None
+        if not self._plan.quiet_only and len(self._loads) >= FEWEST_LOADS and load is not None:
             others = max(1, (os.cpu_count() or 1) - len(self._plan.cpus))
-            if abs(busy_cpus(measured) - statistics.median(self._loads)) <= LOADED_SHARE * others:
+            if abs(load - statistics.median(self._loads)) <= LOADED_SHARE * others:
                 reasons.discard(LOADED)
         return bool(reasons)
 
@@ -262,8 +265,9 @@ class Conductor:
             **fields,
         )
         self._order += 1
-        if regime == "steady" and measured.wall_ns:
-            self._loads.append(busy_cpus(measured))
+        load = busy_cpus(measured) if regime == "steady" and measured.wall_ns else None
+        if load is not None:
+            self._loads.append(load)
         return measured
 
     def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:

@@ -54,8 +54,9 @@ class OpenReply:
     import_ns: int
     load_ns: int
     first_ns: int
-    imported_bytes: int
-    peak_bytes: int
+    imported_bytes: int | None
+    peak_bytes: int | None
+    """None where the kernel does not tell how much memory a process holds."""
     max_abs_error: float | None
     max_rel_error: float | None
 
@@ -74,11 +75,11 @@ class RoundReply:
     idle_cpu_ns: int
     voluntary_switches: int
     involuntary_switches: int
-    run_queue_wait_ns: int
-    steal_ns: int
-    foreign_cpu_ns: int
-    other_cpus_ns: int
-    busy_threads: int
+    run_queue_wait_ns: int | None
+    steal_ns: int | None
+    foreign_cpu_ns: int | None
+    other_cpus_ns: int | None
+    busy_threads: int | None
     busiest_ns: int | None
     pressure_us: int | None
     throttled_ns: int | None

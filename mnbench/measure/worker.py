@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from mnbench import backends
 from mnbench.backends import Feed, Opener, Session
+from mnbench.environment.kernel import kibibytes
+from mnbench.environment.topology import online
 from mnbench.errors import MnbenchError, WorkerError
 from mnbench.measure import messages, timing
 from mnbench.measure.counters import CounterReader
@@ -183,10 +185,10 @@ def measure_round(
         involuntary_switches=seen.involuntary_switches,
         run_queue_wait_ns=seen.run_queue_wait_ns,
         steal_ns=seen.steal_ns,
-        foreign_cpu_ns=max(0, seen.busy_ns - seen.cpu_ns),
+        foreign_cpu_ns=seen.foreign_cpu_ns,
         other_cpus_ns=seen.other_busy_ns,
         busy_threads=seen.busy_threads(),
-        busiest_ns=seen.busiest_ns(),
+        busiest_ns=seen.busiest_ns,
         pressure_us=seen.pressure_us,
         throttled_ns=seen.throttled_ns,
         workload_before_ns=workload_before_ns,
@@ -216,19 +218,19 @@ def evictor(size_bytes: int, cpus: Collection[int]) -> Callable[[], None]:
     return evict
 
 
-def resident_bytes(field: str) -> int:
-    """Return a size of this process from /proc/self/status: VmRSS now, VmHWM at its peak. 0 where the kernel is silent."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def resident_bytes(field: str, root: Path = Path("/")) -> int | None:
+    """Return a size of this process from /proc/self/status: VmRSS now, VmHWM at its peak. None where it is not told."""
+    return kibibytes(root / "proc/self/status", field)
 
 
 def pin(cpus: Iterable[int]) -> None:
-    """Pin every thread of this process to `cpus`."""
+    """Pin every thread of this process to `cpus`. Raises WorkerError where none of them is on."""
     for task in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):  # it ended meanwhile
-            os.sched_setaffinity(int(task.name), cpus)
+            try:
+                os.sched_setaffinity(int(task.name), cpus)
+            except OSError as error:
+                raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
 
 
 def check_affinity(cpus: Iterable[int]) -> None:
@@ -240,7 +242,9 @@ def check_affinity(cpus: Iterable[int]) -> None:
         except ProcessLookupError:  # it ended meanwhile
             continue
         if got != wanted:
-            raise WorkerError(f"a thread may run on CPUs {sorted(got)}, not on {sorted(wanted)} as requested.")
+            off = sorted(wanted - set(online(Path("/")) or wanted))
+            why = f" CPU {off[0]} was taken offline." if off else ""
+            raise WorkerError(f"a thread may run on CPUs {sorted(got)}, not on {sorted(wanted)} as requested.{why}")
 
 
 def compare_outputs(

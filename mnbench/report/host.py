@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mnbench.records import Cache, Caveat, Environment, Severity
+from mnbench.environment import spans
+from mnbench.records import Cache, Caveat, CpuKind, Environment, Severity
 from mnbench.report.grid import standard_console
 
-UNKNOWN = "not told by the kernel"
+UNKNOWN = "unknown"
 RUNTIMES = ("onnxruntime", "openvino", "torch")
 STYLES = {Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 
@@ -45,7 +46,9 @@ def summary(findings: Sequence[Caveat]) -> str:
     warnings = sum(finding.severity is Severity.WARNING for finding in findings)
     if not findings:
         return "ok: nothing seen that spoils measuring."
-    return f"{_plural(warnings, 'warning')}, {_plural(len(findings) - warnings, 'note')}; what is not named is in order."
+    unknown = any(finding.code.endswith("unknown") for finding in findings)
+    others = "what is unknown may hide others" if unknown else "no other problems were found"
+    return f"{_plural(warnings, 'warning')}, {_plural(len(findings) - warnings, 'note')}; {others}."
 
 
 def facts(host: Environment) -> list[tuple[str, str]]:
@@ -55,12 +58,16 @@ def facts(host: Environment) -> list[tuple[str, str]]:
 
 def _cpu_facts(host: Environment) -> list[tuple[str, str]]:
     siblings = [cpus for cpus in host.cores if len(cpus) > 1]
-    nodes = "" if host.numa_nodes is None else f", {_plural(host.numa_nodes, 'NUMA node')}"
+    nodes = "NUMA nodes unknown" if host.numa_nodes is None else _plural(host.numa_nodes, "NUMA node")
+    cores = "cores unknown" if host.physical_cores is None else _plural(host.physical_cores, "core")
+    shared = " ".join("+".join(map(str, cpus)) for cpus in siblings) or "none"
     return [
         ("CPU", host.cpu_model),
         ("ISA", " ".join(host.isa) or UNKNOWN),
-        ("topology", f"{_plural(host.physical_cores, 'core')}, {_plural(host.logical_cpus, 'CPU')}{nodes}"),
-        ("SMT siblings", " ".join("+".join(map(str, cpus)) for cpus in siblings) or "none"),
+        ("topology", f"{cores}, {_plural(host.logical_cpus, 'CPU')}, {nodes}"),
+        ("kinds of cores", ", ".join(map(_kind, host.cpu_kinds)) if host.cpu_kinds else UNKNOWN),
+        ("SMT siblings", UNKNOWN if "cores" in host.unknown else shared),
+        ("isolated CPUs", UNKNOWN if "isolated" in host.unknown else spans(host.isolated) or "none"),
         ("caches", ", ".join(map(_cache, host.caches)) or UNKNOWN),
         ("governor", host.governor or UNKNOWN),
         ("turbo", UNKNOWN if host.turbo is None else "on" if host.turbo else "off"),
@@ -69,24 +76,26 @@ def _cpu_facts(host: Environment) -> list[tuple[str, str]]:
 
 
 def _limit_facts(host: Environment) -> list[tuple[str, str]]:
-    quota = "none" if host.cgroup_quota_cpus is None else f"{host.cgroup_quota_cpus:g} CPUs"
+    def told(name: str, value: str | None, nothing: str) -> str:
+        return UNKNOWN if name in host.unknown else value or nothing
+
+    quota, cpuset = host.cgroup_quota_cpus, host.cpuset
     return [
-        ("affinity", _cpus(host.affinity)),
-        ("cpuset", "none" if host.cpuset is None else _cpus(host.cpuset)),
-        ("cgroup quota", quota),
+        ("affinity", spans(host.affinity)),
+        ("cpuset", told("cpuset", None if cpuset is None else spans(cpuset), "none")),
+        ("cgroup quota", told("cgroup_quota_cpus", None if quota is None else f"{quota:g} CPUs", "none")),
         ("CPU budget", f"{_plural(host.cpu_budget, 'thread')} ({host.cpu_budget_reason})"),
-        ("virtualisation", host.virtualisation or "none seen"),
+        ("virtualisation", told("virtualisation", host.virtualisation, "none seen")),
     ]
 
 
 def _state_facts(host: Environment) -> list[tuple[str, str]]:
-    swap = f"{_mib(host.swap_used_bytes)} of {_mib(host.swap_total_bytes)} in use"
     return [
         ("steal", f"{_number(host.steal_now_pct, ' %')} now, {_number(host.steal_since_boot_pct, ' %')} since boot"),
         ("busy CPUs", f"{_number(host.busy_cpus_now)} now; load average {_number(host.load_average_1min)}"),
-        ("pressure", f"CPU {_number(host.cpu_pressure_pct, ' %')}, memory {_number(host.memory_pressure_pct, ' %')} of 10 s"),
-        ("memory", f"{_mib(host.memory_available_bytes)} of {_mib(host.memory_bytes)} available"),
-        ("swap", f"{swap}, swappiness {_number(host.swappiness)}" if host.swap_total_bytes else "none"),
+        ("pressure of 10 s", f"CPU {_number(host.cpu_pressure_pct, ' %')}, memory {_number(host.memory_pressure_pct, ' %')}"),
+        ("memory", f"{_mib(host.memory_bytes)}, available {_mib(host.memory_available_bytes)}"),
+        ("swap", _swap(host)),
         ("huge pages", host.transparent_hugepages or UNKNOWN),
         ("addresses", _addresses(host)),
     ]
@@ -105,20 +114,24 @@ def _software_facts(host: Environment) -> list[tuple[str, str]]:
 
 def _cache(cache: Cache) -> str:
     kind = "" if cache.kind == "unified" else cache.kind[:1]
-    shared = f" for CPUs {_cpus(cache.shared_cpus)}" if len(cache.shared_cpus) > 1 else ""
-    size = f"{cache.size_bytes >> 20} MiB" if cache.size_bytes >= 1 << 20 else f"{cache.size_bytes >> 10} KiB"
+    shared = f" for CPUs {spans(cache.shared_cpus)}" if len(cache.shared_cpus) > 1 else ""
+    size = f"{cache.size_bytes / (1 << 20):.4g} MiB" if cache.size_bytes >= 1 << 20 else f"{cache.size_bytes >> 10} KiB"
     return f"L{cache.level}{kind} {size}{shared}"
 
 
-def _cpus(cpus: Sequence[int]) -> str:
-    """Return CPU numbers as the kernel writes them: 0-3,8."""
-    spans: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if spans and spans[-1][1] == cpu - 1:
-            spans[-1][1] = cpu
-        else:
-            spans.append([cpu, cpu])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+def _kind(kind: CpuKind) -> str:
+    clock = "" if kind.max_mhz is None else f" up to {kind.max_mhz / 1000:.2g} GHz"
+    name = kind.name or "all alike"
+    return f"{name}{'' if clock and clock.strip() in name else clock} (CPUs {spans(kind.cpus)})"
+
+
+def _swap(host: Environment) -> str:
+    if host.swap_total_bytes is None:
+        return UNKNOWN
+    if not host.swap_total_bytes:
+        return "none"
+    used = f"{_mib(host.swap_used_bytes)} of {_mib(host.swap_total_bytes)} in use"
+    return f"{used}, swappiness {_number(host.swappiness)}"
 
 
 def _addresses(host: Environment) -> str:
@@ -131,11 +144,11 @@ def _addresses(host: Environment) -> str:
 
 
 def _mib(size_bytes: int | None) -> str:
-    return "?" if size_bytes is None else f"{size_bytes >> 20} MiB"
+    return UNKNOWN if size_bytes is None else f"{size_bytes >> 20} MiB"
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    return "?" if value is None else f"{value:g}{unit}"
+    return UNKNOWN if value is None else f"{value:g}{unit}"
 
 
 def _plural(number: int, noun: str) -> str:

@@ -13,7 +13,15 @@ from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, canvas, paper_plot
 from mnbench.report.files import write_atomically
 from mnbench.report.headline import headline
-from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, ratio_legend, series
+from mnbench.report.naming import (
+    caveats_by_place,
+    conditions,
+    latency_legend,
+    networks,
+    percentiles_legend,
+    ratio_legend,
+    series,
+)
 from mnbench.report.numbers import bracketed, count, lopsided, plain, short
 from mnbench.report.published import sources
 from mnbench.report.rows import (
@@ -47,6 +55,7 @@ def page(run: Run, analysis: Analysis) -> str:
     plots = [accuracy_plot.figure(run, analysis)]
     if not run.plan.environments:  # a paper compares networks, not environments
         plots.append(paper_plot.figure(run, analysis))
+    first, later = caveats_by_place(analysis.caveats)
     return template.render(
         run=run,
         conditions=conditions(run),
@@ -58,7 +67,8 @@ def page(run: Run, analysis: Analysis) -> str:
         names=names,
         floor_ns=next((r.latency_ns for r in analysis.results if is_null(r.case) and r.latency_ns), None),
         comparisons=comparison_rows(analysis),
-        caveats=analysis.caveats,
+        first_caveats=first,
+        caveats=later,
         plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
         sources=sources(run),
         powers=selftest.evaluate(run),

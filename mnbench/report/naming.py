@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mnbench.records import Analysis, Case, Run
+from mnbench.records import Analysis, Case, Caveat, Run
 from mnbench.report.rows import condition_words, is_null
 from mnbench.stats.analysis import DRIFTING
 from mnbench.stats.condition import condition_of
 
 SPELLINGS = {"mobilenet": "MobileNet", "shufflenet": "ShuffleNet", "nasnet": "NASNet", "resnet": "ResNet"}
 LONGEST_LABEL = 26
+FIRST_CAVEATS = ("cgroup-quota",)
+"""Codes of the caveats that stand before the tables: a quota may be in every figure there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +41,31 @@ def short_names(models: Sequence[str]) -> ShortNames:
 
 
 def conditions(run: Run) -> str:
-    """Return the sentence part that says where and how the run was measured: CPU, threads, batch, precision."""
+    """Return the sentence part that says where and how the run was measured: CPU, kind of cores, threads, batch, precision."""
     cases = networks(run) or list(run.plan.cases)
     return " · ".join(
         (
             run.environment.cpu_model,
+            *_kinds(run),
             _several(cases, lambda case: case.threads, "thread", plural="threads"),
             "batch " + _listed(cases, lambda case: case.batch),
             _listed(cases, lambda case: case.precision),
             *_circumstances(run),
         )
     )
+
+
+def caveats_by_place(caveats: Iterable[Caveat]) -> tuple[list[Caveat], list[Caveat]]:
+    """Return the caveats that stand before the tables, and those after them."""
+    listed = list(caveats)
+    first = [caveat for caveat in listed if caveat.code in FIRST_CAVEATS]
+    return first, [caveat for caveat in listed if caveat not in first]
+
+
+def _kinds(run: Run) -> list[str]:
+    """Return which cores a run was measured on, where the host has several kinds."""
+    measured = run.environment.kinds_of(run.plan.cpus)
+    return [" and ".join(kind.name for kind in measured)] if measured else []
 
 
 def _circumstances(run: Run) -> Iterator[str]:

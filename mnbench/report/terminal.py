@@ -16,7 +16,15 @@ from rich.text import Text
 from mnbench.records import Analysis, Caveat, Run
 from mnbench.report.environments import versions_legend
 from mnbench.report.grid import Grid, draw, texts
-from mnbench.report.naming import conditions, latency_legend, networks, percentiles_legend, ratio_legend, series
+from mnbench.report.naming import (
+    caveats_by_place,
+    conditions,
+    latency_legend,
+    networks,
+    percentiles_legend,
+    ratio_legend,
+    series,
+)
 from mnbench.report.numbers import DASH, bracketed, count, lopsided, plain, plus_minus
 from mnbench.report.rows import (
     BASELINE,
@@ -53,6 +61,8 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     console.print(Text(conditions(run), style="bold"))
     if run.plan.environments:
         console.print(Text(versions_legend(run), style="bold"))
+    first, later = caveats_by_place(analysis.caveats)
+    print_caveats(first, console)
     forms = _forms(rows, names)
     draw(console, *forms, stacked=forms[2])  # brackets have room on lines of their own
     console.print(Text(_legend(run, analysis), style="dim"))
@@ -60,7 +70,7 @@ def render(run: Run, analysis: Analysis, console: Console) -> None:
     _print_next_run(analysis, console)
     _print_percentiles(rows, names, run, analysis, console)
     _print_regimes(rows, names, run, console)
-    print_caveats(analysis.caveats, console)
+    print_caveats(later, console)
     _print_failures(run, console)
 
 

@@ -378,13 +378,14 @@ def _caveats(
 
 def _fewer_threads(case: Case, launches: Sequence[Samples]) -> Iterable[Caveat]:
     """Say when no round had as many threads at work as were asked for: the latency is that of fewer."""
-    most = max((r.busy_threads for samples in launches for r in samples.rounds if r.wall_ns), default=case.threads)
+    counted = [r.busy_threads for samples in launches for r in samples.rounds if r.wall_ns and r.busy_threads is not None]
+    most = max(counted, default=case.threads)
     if case.backend != NULL_BACKEND and most < case.threads:
         yield Caveat(
             code=FEWER_THREADS,
             subject=case.id,
             observed=f"{case.threads} threads were asked for, and no more than {most} ran in any round",
-            advice=f"The figures are those of {most}. Look for a limit (OMP_THREAD_LIMIT, a cgroup's), or take a larger network.",
+            advice=f"The figures are those of {most}. Look for a limit: OMP_THREAD_LIMIT, or a cgroup's.",
         )
 
 

@@ -31,7 +31,8 @@ def condition_of(run: Run) -> Condition:
 def condition_among(launches: Iterable[Samples], plan: Plan, logical_cpus: int) -> Condition:
     """Return the condition that launches of a plan were made under, on a machine of so many CPUs."""
     others = max(1, logical_cpus - len(plan.cpus))
-    busy = [busy_cpus(r) for samples in launches for r in samples.rounds if r.regime == "steady" and r.wall_ns > LEAST_LOAD_NS]
+    steady = (r for samples in launches for r in samples.rounds if r.regime == "steady" and r.wall_ns > LEAST_LOAD_NS)
+    busy = [load for r in steady if (load := busy_cpus(r)) is not None]
     if plan.quiet_only or len(busy) < FEWEST_ROUNDS:
         return Condition(rule="quiet")
     usual = statistics.median(busy)
@@ -41,9 +42,9 @@ def condition_among(launches: Iterable[Samples], plan: Plan, logical_cpus: int) 
     return Condition(rule="steady-load", busy_cpus=round(usual, 1))
 
 
-def busy_cpus(measured: Round) -> float:
-    """Return how many CPUs beside the measured ones were busy during a round."""
-    return measured.other_cpus_ns / measured.wall_ns
+def busy_cpus(measured: Round) -> float | None:
+    """Return how many CPUs beside the measured ones were busy during a round; None where that is unknown."""
+    return None if measured.other_cpus_ns is None else measured.other_cpus_ns / measured.wall_ns
 
 
 def judged(launches: Iterable[Samples], condition: Condition, plan: Plan, logical_cpus: int) -> list[Samples]:
@@ -55,6 +56,8 @@ def judged(launches: Iterable[Samples], condition: Condition, plan: Plan, logica
 
 
 def _judged(measured: Round, usual: float, others: int) -> Round:
+    if measured.other_cpus_ns is None:
+        return measured
     kept: Sequence[str] = [reason for reason in measured.disturbances if reason != LOADED]
     if abs(measured.other_cpus_ns - usual * measured.wall_ns) > max(LOADED_SHARE * others * measured.wall_ns, LEAST_LOAD_NS):
         kept = [*kept, CHANGED]

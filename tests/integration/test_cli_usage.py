@@ -36,7 +36,7 @@ MISTAKES = {
     "run's path": (["report", "no/such"], "there is no run directory no/such."),
     "resumed run": (["compare", "--resume", "nonesuch", "--out", "nowhere"], "unknown run 'nonesuch'"),
     "option beside --resume": (["compare", "--resume", "x", "--seed", "3"], "--seed cannot be changed by --resume"),
-    "CPU": (["compare", "--cpus", "4000"], "CPU 4000 is not one this process may use; --cpus can name"),
+    "CPU": (["compare", "--cpus", "4000"], "CPU 4000 is not available to this process; --cpus can name"),
     "CPU list": (["compare", "--cpus", "two"], "'two' is not a list of CPUs; write it as 0, 0,2 or 1-3."),
     "empty CPU list": (["compare", "--cpus", ""], "'' is not a list of CPUs"),
     "CPU range": (["compare", "--cpus", "3-1"], "write the smaller number first"),

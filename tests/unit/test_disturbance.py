@@ -60,7 +60,8 @@ def test_one_busy_cpu_of_many_others_is_no_disturbance():
 
 
 def test_time_that_is_accounted_for_elsewhere_is_no_stop():
-    """It waited for the CPU, or had it stolen, for the rest; or nobody knows which thread ran for how long."""
+    """It waited for the CPU, or had it stolen, for the rest; or it is known of the whole process only."""
     assert judged(a_reply(busiest_ns=239 * MS)) == ()
     assert judged(a_reply(busiest_ns=225 * MS, run_queue_wait_ns=12 * MS, steal_ns=5 * MS)) == ()
-    assert judged(a_reply(busiest_ns=None)) == ()
+    assert judged(a_reply(busiest_ns=None, cpu_ns=240 * MS)) == ()
+    assert judged(a_reply(busiest_ns=None, cpu_ns=200 * MS)) == ("did not run",)

@@ -107,7 +107,7 @@ def test_warnings_stand_before_notes_and_only_they_are_kept_with_a_run():
     everything = environment.findings(an_environment(turbo=True, governor="powersave"))
     assert [finding.code for finding in everything] == ["governor", "turbo"]
     assert [finding.code for finding in environment.warnings_of(everything)] == ["governor"]
-    assert view.summary(everything) == "1 warning, 1 note; what is not named is in order."
+    assert view.summary(everything) == "1 warning, 1 note; no other problems were found."
 
 
 def test_an_environment_stored_before_these_facts_existed_is_read_and_gives_no_finding():

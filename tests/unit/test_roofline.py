@@ -15,7 +15,7 @@ import pytest
 from mnbench import catalog, ceilings, report, stats, store, studies
 from mnbench.catalog import probes
 from mnbench.errors import UsageError
-from mnbench.records import Bandwidth, Cache, Case, Ceilings, Estimate, Format, LayerCost, Peak, Run
+from mnbench.records import Bandwidth, Cache, Case, Ceilings, CpuKind, Estimate, Format, LayerCost, Peak, Run
 from mnbench.report.html import page
 from mnbench.report.rows import summary_rows
 from mnbench.stats import roofline
@@ -318,6 +318,15 @@ def test_a_study_with_too_few_launches_gives_way_to_an_older_one(tmp_path: Path)
     found = ceilings.newest(HOST, tmp_path)
     assert found is not None
     assert found.run_id == "a"
+
+
+def test_ceilings_of_another_kind_of_cores_are_not_those_of_a_run(tmp_path: Path):
+    kinds = (CpuKind(name="performance cores", cpus=(0, 1)), CpuKind(name="efficiency cores", cpus=(2, 3)))
+    hybrid = replace(HOST, cpu_kinds=kinds)
+    run = probed({}, PROBES)
+    stored(tmp_path / "a", replace(run, id="a", environment=hybrid, plan=replace(run.plan, cpus=(0,))))
+    assert ceilings.newest(hybrid, tmp_path, (1,)) is not None
+    assert ceilings.newest(hybrid, tmp_path, (3,)) is None
 
 
 def test_without_a_study_there_are_no_ceilings_and_a_note_says_how_to_get_them(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from mnbench import backends, environment
@@ -85,5 +86,9 @@ def check_backends(cases: Sequence[Case]) -> None:
 
 
 def usable_memory_bytes() -> int:
-    """Return how much memory a cell of a grid may take: half of what is available, because graph and weights exist twice."""
-    return environment.available_memory_bytes() // 2
+    """Return how much memory a cell of a grid may take: half of what is available, because graph and weights exist twice.
+
+    Where the kernel does not tell it, nothing is left out for want of memory: a caveat of the run says that it is unknown.
+    """
+    available = environment.available_memory_bytes()
+    return sys.maxsize if available is None else available // 2

@@ -50,7 +50,7 @@ def plan(options: StudyOptions) -> Plan:
     host = environment.capture()
     if not roofline.capacities(host, 1):
         raise UsageError("the kernel does not tell the sizes of the caches, so their bandwidths cannot be measured apart.")
-    all_cores = min(environment.cpu_budget()[0], len(options.cpus) if options.cpus else 1 << 16)
+    all_cores = environment.cpu_budget(cpus=options.cpus)[0]
     models = tuple(catalog.card(name).name for name in options.models) or (QUICK_NETWORKS if options.quick else NETWORKS)
     runtimes = [backend for backend in options.backends if backend not in ("null", "probe")]
     networks = [Case(model=model, backend=backend) for model in models for backend in runtimes]

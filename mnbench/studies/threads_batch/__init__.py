@@ -41,7 +41,7 @@ Condition = tuple[str, int, int]
 
 def plan(options: StudyOptions) -> Plan:
     """Return a sweep over threads and batches, without the batches that would not fit into memory."""
-    cores = environment.cpu_budget()[0] if options.cpus is None else len(options.cpus)
+    cores = environment.cpu_budget(cpus=options.cpus)[0]
     counts = thread_counts(cores)
     fitting = _fitting(options, workers=len(counts) * len(options.backends))
     conditions = {(threads, 1) for threads in counts}
