@@ -187,6 +187,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     Interrupted afterwards.
     """
     require_text(request.cache, "--cache")
+    environment.require_pinning(the_plan.cpus)
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
@@ -246,6 +247,7 @@ def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> Non
     artifacts = export(old.plan, cache, listener)
     for cpus in (old.plan.cpus, *old.plan.cpu_sets):
         environment.choose_cpus(len(cpus), cpus)
+        environment.require_pinning(cpus)
     known = {*map(_identity, old.artifacts), *map(_identity, old.replicas)}
     if any(_identity(file) not in known for files in artifacts.values() for file in files):
         raise UsageError(f"{directory} was measured with other artefacts than this mnbench makes; measure again.")

@@ -4,7 +4,7 @@
 judges a record, `changes` tells two apart. Every reader takes `root`, so that a test can hand it a made-up /proc and /sys.
 """
 
-from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget
+from mnbench.environment.budget import cgroup_cpu_quota, cgroup_folders, choose_cpus, cpu_budget, require_pinning
 from mnbench.environment.changes import Difference, different, host_differences, setting_differences
 from mnbench.environment.cpu_lists import parse_cpus
 from mnbench.environment.cpu_sets import cpu_sets
@@ -39,6 +39,7 @@ __all__ = [
     "package_version",
     "parse_cpus",
     "placement",
+    "require_pinning",
     "setting_differences",
     "spans",
     "warnings_of",

@@ -57,6 +57,22 @@ def choose_cpus(threads: int, requested: Iterable[int] | None = None, root: Path
     return cpus or tuple(sorted(_by_core(_fastest(affinity, root)[1], root)[-threads:]))
 
 
+def require_pinning(cpus: Iterable[int]) -> None:
+    """Raise UsageError where this process may not be pinned to `cpus` and does not run on just these already."""
+    wanted, before = set(cpus), os.sched_getaffinity(0)
+    if before == wanted:
+        return
+    try:
+        os.sched_setaffinity(0, wanted)
+        os.sched_setaffinity(0, before)
+    except PermissionError as error:
+        names = cpu_list(sorted(wanted))
+        raise UsageError(
+            f"this system does not let mnbench pin itself to CPU {names} ({error.strerror}), and threads that wander cannot be "
+            f"compared. Start it on these CPUs alone, from where that is allowed: taskset -c {names} mnbench …"
+        ) from error
+
+
 def reachable(root: Path = Path("/")) -> tuple[int, ...]:
     """Return the isolated CPUs that this process may still be pinned to: those of its cpuset that are on."""
     within, on = cpuset(root), topology.online(root)

@@ -13,7 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -163,10 +163,10 @@ class _Waves(Conductor):
 def _away_from(cpus: Sequence[int]) -> Iterator[None]:
     """Keep this process off the measured CPUs: beside a busy CPU the kernel would have it wake up there."""
     before = os.sched_getaffinity(0)
-    others = before - set(cpus)
-    if others:
-        os.sched_setaffinity(0, others)
+    with suppress(PermissionError):  # a sandbox may not let it
+        os.sched_setaffinity(0, before - set(cpus) or before)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        with suppress(PermissionError):
+            os.sched_setaffinity(0, before)

@@ -11,6 +11,7 @@ import functools
 import gc
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
@@ -211,9 +212,11 @@ def evictor(size_bytes: int, cpus: Collection[int]) -> Callable[[], None]:
 
     def evict() -> None:
         for cpu in cpus:
-            os.sched_setaffinity(0, {cpu})
+            with suppress(PermissionError):  # a sandbox lets nobody move: then on the CPU that it is on
+                os.sched_setaffinity(0, {cpu})
             np.add(block, 1.0, out=block)
-        os.sched_setaffinity(0, cpus)
+        with suppress(PermissionError):
+            os.sched_setaffinity(0, cpus)
 
     return evict
 
@@ -224,13 +227,19 @@ def resident_bytes(field: str, root: Path = Path("/")) -> int | None:
 
 
 def pin(cpus: Iterable[int]) -> None:
-    """Pin every thread of this process to `cpus`. Raises WorkerError where none of them is on."""
+    """Pin every thread of this process to `cpus`, as far as the system lets it: `check_affinity` says whether that was enough.
+
+    Some sandboxes let a thread move itself alone. Threads that start later take over what their maker has.
+    Raises WorkerError where none of the CPUs is on.
+    """
     for task in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):  # it ended meanwhile
-            try:
-                os.sched_setaffinity(int(task.name), cpus)
-            except OSError as error:
-                raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
+        number = int(task.name)
+        try:
+            os.sched_setaffinity(0 if number == threading.get_native_id() else number, cpus)
+        except (ProcessLookupError, PermissionError):  # it ended meanwhile, or may not be moved
+            continue
+        except OSError as error:
+            raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
 
 
 def check_affinity(cpus: Iterable[int]) -> None:
