@@ -320,19 +320,21 @@ def measure(
 ) -> None:
     """Measure what is left of a run's plan, storing as it goes. Raises Interrupted after everything was stored."""
     writer = store.RunWriter(directory, the_run)
+    began = environment.snapshot()
     try:
         conduct(the_run.plan, artifacts, cache, writer.logs, writer, listener.measuring, already(the_run))
     except KeyboardInterrupt as interrupt:
-        _keep_clock_change(the_run, writer)
+        _keep_what_changed(the_run, writer, began)
         writer.finish(finished=False)
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         raise Interrupted(directory, number) from None
-    _keep_clock_change(the_run, writer)
+    _keep_what_changed(the_run, writer, began)
     writer.finish(finished=True)
 
 
-def _keep_clock_change(the_run: Run, writer: store.RunWriter) -> None:
-    """Say in the run that the kernel's clock is read from something else than when the run began, if it is."""
+def _keep_what_changed(the_run: Run, writer: store.RunWriter, began: environment.Snapshot | None) -> None:
+    """Keep which programs ran meanwhile; and say that the clock is read from something else than at the start, if it is."""
+    writer.neighbours(environment.neighbours_since(began))
     was, now = the_run.environment.clock_source, environment.clock_source()
     if was is not None and was != now:
         writer.caveat(

@@ -502,6 +502,17 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another program that used the CPUs while a run was measured."""
+
+    name: str
+    busy_cpus: float
+    """CPU time over the time of the run."""
+    resident_bytes: int | None
+    """Memory that it held in the end; None where it is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution of a plan: all that its directory holds."""
 
@@ -519,6 +530,8 @@ class Run:
     samples: tuple[Samples, ...] = ()
     failures: tuple[LaunchFailure, ...] = ()
     memory: tuple[Memory, ...] = ()
+    neighbours: tuple[Neighbour, ...] | None = None
+    """Programs that ran beside all of the (resumed) run, the busiest first; None where they are unknown."""
     caveats: tuple[Caveat, ...] = ()
     ceilings: Ceilings | None = None
     """Of this host, from an earlier run; None when there was none. A run of probes has its own in its samples."""
@@ -562,6 +575,8 @@ class Condition:
     """`quiet`: rounds with load on other CPUs are left out. `steady-load`: the load was the same in all rounds, and those with
     another load are left out."""
     busy_cpus: float = 0.0
+    presses: str = ""
+    """Why the load may press on the memory, so that no ratio is concluded from; empty where it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ import msgspec
 
 from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
-from mnbench.records import Case, Caveat, LaunchFailure, Memory, Round, Run, Samples
+from mnbench.records import Case, Caveat, LaunchFailure, Memory, Neighbour, Round, Run, Samples
 from mnbench.run_files import LAUNCHES_FILE as LAUNCHES_FILE
 from mnbench.run_files import ROUND_COLUMNS, ROUND_FIELDS
 from mnbench.run_files import ROUNDS_FILE as ROUNDS_FILE
@@ -105,6 +105,10 @@ class RunWriter:
     def caveat(self, caveat: Caveat) -> None:
         """Keep what is to be said of the whole run; written with the next file."""
         self._run = replace(self._run, caveats=(*self._run.caveats, caveat))
+
+    def neighbours(self, neighbours: tuple[Neighbour, ...] | None) -> None:
+        """Keep which programs ran beside the run; written with the next file."""
+        self._run = replace(self._run, neighbours=neighbours)
 
     def elapsed(self, measuring_s: float) -> None:
         self._run = replace(self._run, measuring_s=round(measuring_s, 3))

@@ -14,12 +14,15 @@ from mnbench.environment.kernel import clock_source
 from mnbench.environment.memory import available_bytes as available_memory_bytes
 from mnbench.environment.memory import limit_bytes as memory_limit_bytes
 from mnbench.environment.memory import oom_kills
+from mnbench.environment.neighbours import Snapshot, snapshot
+from mnbench.environment.neighbours import since as neighbours_since
 from mnbench.environment.state import half_a_second
 from mnbench.environment.topology import kinds
 
 __all__ = [
     "PACKAGES",
     "Difference",
+    "Snapshot",
     "available_memory_bytes",
     "capture",
     "cgroup_cpu_quota",
@@ -35,12 +38,14 @@ __all__ = [
     "kinds",
     "last_level_cache_bytes",
     "memory_limit_bytes",
+    "neighbours_since",
     "oom_kills",
     "package_version",
     "parse_cpus",
     "placement",
     "require_pinning",
     "setting_differences",
+    "snapshot",
     "spans",
     "warnings_of",
 ]

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mnbench.records import Condition, Plan, Round, Run, Samples
+from mnbench.records import Condition, Neighbour, Plan, Round, Run, Samples
 
 LOADED = "load on other CPUs"
 CHANGED = "other load than in most rounds"
@@ -19,13 +19,38 @@ LOADED_SHARE = 0.25
 STEADY_SHARE = 0.8
 """Of the rounds that must have the same load for it to be the run's condition."""
 FEWEST_ROUNDS = 6
+NAMED = 3
+UNSEEN_CPUS = 0.25
+"""Of busy CPUs: what fewer do is within what a quiet machine does."""
 LEAST_LOAD_NS = 25_000_000
 """Load is counted in ticks of 10 ms on most kernels."""
 
 
 def condition_of(run: Run) -> Condition:
     """Return the condition of a run: `quiet`, or `steady-load` with the busy CPUs beside the measured ones."""
-    return condition_among(run.samples, run.plan, run.environment.logical_cpus)
+    found = condition_among(run.samples, run.plan, run.environment.logical_cpus)
+    return found if found.rule == "quiet" else replace(found, presses=_presses(found.busy_cpus, run))
+
+
+def _presses(busy_cpus: float, run: Run) -> str:
+    """Return why a steady load may press on the memory and caches that all CPUs share; empty where it does not.
+
+    A program that computes within its own caches changes no ratio. One that streams through memory changes them by up to 8 %
+    (docs/methodology.md), and nothing in the readings tells it from the other: what it holds does.
+    """
+    if run.neighbours is None:
+        return "which programs these are is unknown"
+    cache_bytes = max((cache.size_bytes for cache in run.environment.caches), default=0)
+    large = [n for n in run.neighbours if n.resident_bytes is None or n.resident_bytes > cache_bytes]
+    if sum(n.busy_cpus for n in large) > UNSEEN_CPUS:
+        held = ", ".join(f"{n.name} ({_held(n)})" for n in large[:NAMED])
+        return f"{held} may press on the memory and caches that all CPUs share"
+    unseen = busy_cpus - sum(n.busy_cpus for n in run.neighbours)
+    return f"{unseen:.1f} of these are of programs that cannot be seen from here" if unseen > UNSEEN_CPUS else ""
+
+
+def _held(neighbour: Neighbour) -> str:
+    return "of unknown size" if neighbour.resident_bytes is None else f"{neighbour.resident_bytes >> 20} MiB"
 
 
 def condition_among(launches: Iterable[Samples], plan: Plan, logical_cpus: int) -> Condition:

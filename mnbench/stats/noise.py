@@ -70,10 +70,12 @@ def judge(
 ) -> list[Comparison]:
     """Return the comparisons, with the verdict "machine too noisy" where nothing may be concluded.
 
-    That is one with a case that is too noisy; and in an unquiet run (more than a sixth of its first tries were disturbed), or
-    beside a steady load, one whose interval is wider than ± `plan.equivalence_pct`: its verdict could be right and its ratio
-    well off.
+    That is every one beside a steady load that may press on the memory, and one with a case that is too noisy. In an unquiet
+    run (more than a sixth of its first tries were disturbed), or beside another steady load, it is one whose interval is wider
+    than ± `plan.equivalence_pct`: its verdict could be right and its ratio well off.
     """
+    if condition.presses:
+        return [replace(c, verdict=Verdict.TOO_NOISY) for c in comparisons]
     unquiet = condition != QUIET or is_unquiet(launches)
     return [
         replace(c, verdict=Verdict.TOO_NOISY)
@@ -94,12 +96,13 @@ def caveats(
     tries = first_tries(chain.from_iterable(launches.values())) if refused else []
     reasons = [LOADED] if condition != QUIET else [reason for r in tries for reason in r.disturbances]
     beside = "" if condition == QUIET else f", the others were made beside {condition.busy_cpus:.1f} busy CPUs"
+    because = condition.presses or "the interval of a ratio of this case is wide"
     for case_id in dict.fromkeys(c.case.id for c in refused):
         yield Caveat(
             code=UNQUIET,
             subject=case_id,
             observed=f"{sum(1 for r in tries if r.disturbances)} of the run's {len(tries)} rounds were disturbed at the first "
-            f"try{beside}, and the interval of a ratio of this case is wide",
+            f"try{beside}; {because}",
             advice=f"No conclusion is drawn from that ratio. {advice(reasons)} Or raise --budget.",
         )
 

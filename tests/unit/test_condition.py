@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnbench.records import Condition, Verdict
+from mnbench.records import Cache, Condition, Neighbour, Verdict
 from mnbench.report.rows import comparison_rows, summary_rows
 from mnbench.stats import analyse, between_runs
 from mnbench.stats.analysis import trusted_samples
@@ -13,10 +13,14 @@ from tests.conftest import a_case, a_launch, a_plan, a_round, a_run, an_environm
 
 V2, V1 = a_case(), a_case("mobilenet_v1_1.0_224")
 WALL_NS = 100_000_000
+CACHE = Cache(level=3, kind="unified", size_bytes=32 << 20, shared_cpus=(0, 1))
 QUIET, LOAD = Condition(rule="quiet"), Condition(rule="steady-load", busy_cpus=1.0)
 
 
-def run_beside(*loads, cpus=2, **plan):
+MAKE = Neighbour(name="make", busy_cpus=1.0, resident_bytes=9 << 20)
+
+
+def run_beside(*loads, cpus=2, neighbours=(MAKE,), **plan):
     """A run of two cases on one of the CPUs; `loads` has, by launch, how many others were busy. Marked as when measured."""
 
     def measured(ns, busy):
@@ -27,7 +31,9 @@ def run_beside(*loads, cpus=2, **plan):
     launches = [
         a_launch(c, n, measured(ns + n, busy)) for n, busy in enumerate(loads) for c, ns in ((V2, 10**6), (V1, 2 * 10**6))
     ]
-    return a_run(a_plan(V2, V1, **plan), *launches, environment=an_environment(logical_cpus=cpus))
+    return a_run(
+        a_plan(V2, V1, **plan), *launches, environment=an_environment(logical_cpus=cpus, caches=(CACHE,)), neighbours=neighbours
+    )
 
 
 def kept(run):
@@ -86,7 +92,12 @@ def test_with_quiet_only_a_steady_load_disturbs_as_any_other():
     assert kept(run) == 0
 
 
-@pytest.mark.parametrize(("busy", "expected"), [(0.7, QUIET), (2.0, Condition(rule="steady-load", busy_cpus=2.0))])
+UNSEEN = "1.0 of these are of programs that cannot be seen from here"
+
+
+@pytest.mark.parametrize(
+    ("busy", "expected"), [(0.7, QUIET), (2.0, Condition(rule="steady-load", busy_cpus=2.0, presses=UNSEEN))]
+)
 def test_what_counts_as_load_is_a_share_of_the_other_cpus(busy, expected):
     assert condition_of(run_beside(*[busy] * 6, cpus=5)) == expected
 
@@ -106,3 +117,26 @@ def test_runs_beside_different_loads_are_not_compared_and_those_beside_the_same_
         reasons = [entry.not_compared for entry in between_runs.diff(old, new).cases]
         assert all(reason.startswith("the runs were made beside different loads (") for reason in reasons)
     assert [entry.not_compared for entry in between_runs.diff(loaded, loaded).cases] == [None, None]
+
+
+BROWSER = Neighbour(name="browser", busy_cpus=0.6, resident_bytes=512 << 20)
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "why"),
+    [
+        ((MAKE,), ""),
+        ((MAKE, replace(BROWSER, busy_cpus=0.1)), ""),
+        ((BROWSER, replace(MAKE, busy_cpus=0.4)), "browser (512 MiB) may press on the memory and caches that all CPUs share"),
+        ((replace(BROWSER, resident_bytes=None),), "browser (of unknown size) may press on the memory"),
+        ((replace(MAKE, busy_cpus=0.5),), "0.5 of these are of programs that cannot be seen from here"),
+        (None, "which programs these are is unknown"),
+    ],
+)
+def test_beside_a_load_that_may_press_on_the_memory_nothing_is_concluded(neighbours, why):
+    run = run_beside(*[1.0] * 8, neighbours=neighbours)
+    assert condition_of(run).presses.startswith(why)
+    analysis = analyse(run)
+    assert analysis.results[1].vs_baseline.verdict is (Verdict.TOO_NOISY if why else Verdict.SLOWER)
+    assert any(why in caveat.observed for caveat in analysis.caveats if caveat.code == "unquiet-machine") is bool(why)
+    assert analysis.results[1].vs_baseline.ratio is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnbench.records import Verdict
+from mnbench.records import Neighbour, Verdict
 from mnbench.stats import analyse, between_runs
 from mnbench.stats.noise import is_noisy, noisy_cases
 from mnbench.stats.selftest import noisy_cases as noisy_copies
@@ -127,7 +127,7 @@ def test_beside_a_steady_load_only_a_ratio_that_is_known_well_is_given():
         pairs = [
             launch(case, n, ns + spread_ns * (n % 3) * (case == V1)) for n in range(9) for case, ns in ((V2, 1000), (V1, 1500))
         ]
-        return analyse(a_run(a_plan(V2, V1), *pairs))
+        return analyse(a_run(a_plan(V2, V1), *pairs, neighbours=(Neighbour(name="make", busy_cpus=1.0, resident_bytes=0),)))
 
     well, badly = run_of(5), run_of(150)
     assert (well.condition.rule, well.condition.busy_cpus) == ("steady-load", 1.0)
