@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -213,11 +212,12 @@ def resident_bytes(field: str, root: Path = Path("/")) -> int | None:
 def pin(cpus: Iterable[int]) -> None:
     """Pin every thread of this process to `cpus`. Raises WorkerError where none of them is on."""
     for task in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):  # it ended meanwhile
-            try:
-                os.sched_setaffinity(int(task.name), cpus)
-            except OSError as error:
-                raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
+        try:
+            os.sched_setaffinity(int(task.name), cpus)
+        except ProcessLookupError:  # it ended meanwhile
+            continue
+        except OSError as error:
+            raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
 
 
 def check_affinity(cpus: Iterable[int]) -> None:
