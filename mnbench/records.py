@@ -350,6 +350,8 @@ class Round:
     """CPU time on the machine's other CPUs, all together."""
     busy_threads: int | None = 1
     """Threads of the worker that ran for more than a twentieth of the measured part."""
+    busiest_ns: int | None = None
+    """CPU time of the worker's thread that ran most; None where it is unknown."""
     pressure_us: int | None
     """Growth of `some` CPU pressure of the system, where the kernel tells it."""
     throttled_ns: int | None

@@ -30,8 +30,6 @@ class OrtSession:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # A pool that spins between runs would take the CPU from the worker whose turn it is (docs/methodology.md).
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         if self._session.get_providers() != ["CPUExecutionProvider"]:
             raise WorkerError(f"onnxruntime chose the providers {self._session.get_providers()}, not the CPU alone.")

@@ -83,11 +83,7 @@ class ProbeBackend:
     format = Format.PROBE
     packages: tuple[str, ...] = ("torch",)
     precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
-    environment: Mapping[str, str] = {
-        "OMP_NUM_THREADS": "{threads}",
-        "MKL_NUM_THREADS": "{threads}",
-        "OMP_WAIT_POLICY": "passive",
-    }
+    environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}", "MKL_NUM_THREADS": "{threads}"}
 
     def missing(self) -> str | None:
         return missing_sentence(self.name, "torch", "torch", "torch")

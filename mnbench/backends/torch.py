@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ class TorchSession:
         if torch.get_float32_matmul_precision() != "highest":
             kinds = {f"fp32 matmul at {torch.get_float32_matmul_precision()}"}
         return {
-            "threads": str(torch.get_num_threads()),
+            "threads": str(min(torch.get_num_threads(), openmp_thread_limit())),
             "streams": "1",
             "precision": "+".join(sorted(kinds)),
             "version": str(torch.__version__),
@@ -57,17 +59,19 @@ class TorchSession:
         del self._module
 
 
+def openmp_thread_limit() -> int:
+    """Return how many threads the OpenMP that torch loaded may use at most (OMP_THREAD_LIMIT), which torch's count ignores."""
+    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    limits = [ctypes.CDLL(path).omp_get_thread_limit() for path in loaded]
+    return min(limits, default=sys.maxsize)
+
+
 class TorchBackend:
     name = "torch"
     format = Format.TORCH_STATE
     packages: tuple[str, ...] = ("torch",)
     precisions: tuple[str, ...] = ("fp32",)
-    # libgomp spins for a while after each parallel region unless told to sleep (docs/methodology.md).
-    environment: Mapping[str, str] = {
-        "OMP_NUM_THREADS": "{threads}",
-        "MKL_NUM_THREADS": "{threads}",
-        "OMP_WAIT_POLICY": "passive",
-    }
+    environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}", "MKL_NUM_THREADS": "{threads}"}
 
     def missing(self) -> str | None:
         return missing_sentence(self.name, "torch", "torch", "torch")

@@ -39,6 +39,11 @@ class Counters:
     throttled_ns: int | None
 
     @property
+    def busiest_ns(self) -> int | None:
+        """Of a difference: CPU time of the thread that ran most; None where the kernel does not tell it."""
+        return max(self.task_cpu_ns.values(), default=None) if self.task_cpu_ns else None
+
+    @property
     def foreign_cpu_ns(self) -> int | None:
         """Of a difference: CPU time on the measured CPUs that was not this process's."""
         return None if self.busy_ns is None else max(0, self.busy_ns - self.cpu_ns)

@@ -7,6 +7,7 @@ from mnbench.measure.workload import UsualSpeed
 from mnbench.stats.condition import LEAST_LOAD_NS, LOADED, LOADED_SHARE
 
 DISTURBED_SHARE = 0.05
+STOPPED = "did not run"
 
 
 def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualSpeed) -> tuple[str, ...]:
@@ -25,6 +26,7 @@ def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualS
         "foreign load": _above(reply.foreign_cpu_ns, tick_limit_ns),
         LOADED: _above(reply.other_cpus_ns, max(LOADED_SHARE * other_cpus * reply.wall_ns, LEAST_LOAD_NS)),
         "ran while it waited": reply.idle_cpu_ns > 50_000_000,
+        STOPPED: _unaccounted_ns(reply) > limit_ns,
         "more threads than requested": _above(reply.busy_threads, threads),
         "changed CPU speed": usual.differs(reply.workload_before_ns, reply.workload_after_ns),
     }
@@ -33,3 +35,14 @@ def disturbances(reply: RoundReply, threads: int, other_cpus: int, usual: UsualS
 
 def _above(counted: int | None, limit: float) -> bool:
     return counted is not None and counted > limit
+
+
+def _unaccounted_ns(reply: RoundReply) -> int:
+    """Return for how long of a round no thread of the worker ran, waited for a CPU, or had its CPU stolen, as far as is known.
+
+    Inferences follow each other without a pause, so some thread always runs, unless the process is stopped (a signal, a
+    frozen cgroup, a machine that sleeps), or waits for a disk. Where CPU time is not counted per thread, the process's stands
+    for it.
+    """
+    ran_ns = reply.cpu_ns if reply.busiest_ns is None else reply.busiest_ns
+    return reply.wall_ns - ran_ns - (reply.run_queue_wait_ns or 0) - (reply.steal_ns or 0)

@@ -77,6 +77,11 @@ class Worker:
             raise WorkerError(f"the worker answered {type(reply).__name__} to RoundRequest.")
         return reply
 
+    @property
+    def pid(self) -> int:
+        """Number of the child process."""
+        return self._process.pid
+
     def alive(self) -> bool:
         """Say whether the child can still be asked: it ends after a failure."""
         return self._process.poll() is None

@@ -80,6 +80,7 @@ class RoundReply:
     foreign_cpu_ns: int | None
     other_cpus_ns: int | None
     busy_threads: int | None
+    busiest_ns: int | None
     pressure_us: int | None
     throttled_ns: int | None
     workload_before_ns: int

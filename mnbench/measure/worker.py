@@ -33,6 +33,7 @@ from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
 from mnbench.processes import die_with_parent
 from mnbench.records import Artifact
 
+SPIN_S = 0.01
 LEAST_TO_SETTLE = 2
 """Inferences: of a slow network one refills every cache."""
 
@@ -165,10 +166,12 @@ def measure_round(
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
     else:
         settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=LEAST_TO_SETTLE)
+        let_pool_sleep(workload)
         workload_before_ns = workload.time_ns()
         before = reader.read()
         latencies_ns = timing.time_for(session.run, int(request.target_ms * 1e6), most=request.most, least=request.least)
     seen = reader.read().since(before)
+    let_pool_sleep(workload)
     return RoundReply(
         started_ns=started_ns,
         settle_ns=tuple(settle_ns),
@@ -184,11 +187,21 @@ def measure_round(
         foreign_cpu_ns=seen.foreign_cpu_ns,
         other_cpus_ns=seen.other_busy_ns,
         busy_threads=seen.busy_threads(),
+        busiest_ns=seen.busiest_ns,
         pressure_us=seen.pressure_us,
         throttled_ns=seen.throttled_ns,
         workload_before_ns=workload_before_ns,
         workload_after_ns=workload.time_ns(),
     )
+
+
+def let_pool_sleep(workload: ReferenceWorkload) -> None:
+    """Wait until the threads of a runtime's pool sleep, which would spin beside the reference workload on the measured CPUs.
+
+    They spin for some milliseconds after an inference, as they do for a user (OpenMP's and onnxruntime's defaults).
+    """
+    if workload.several:
+        time.sleep(SPIN_S)
 
 
 def evictor(size_bytes: int, cpus: Collection[int]) -> Callable[[], None]:

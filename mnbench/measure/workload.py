@@ -45,6 +45,11 @@ class ReferenceWorkload:
         self._right = np.ones((SIDE, SIDE), np.float32)
         self._product = np.empty((SIDE, SIDE), np.float32)
 
+    @property
+    def several(self) -> bool:
+        """Whether the work is timed on more than one CPU."""
+        return len(self._cpus) > 1
+
     def time_ns(self) -> int:
         """Return the time of the work on the slowest of the CPUs, in nanoseconds.
 

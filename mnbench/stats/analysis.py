@@ -46,6 +46,7 @@ UNSETTLED_PCT = 5.0
 """A switch of models leaves 1 to 2 % of this in a round of 100 ms; what starts slowly leaves more."""
 RARE_P = 0.01
 UNEVEN, DRIFTING, UNSETTLED = "uneven-latency", "drifting-machine", "not-settled"
+FEWER_THREADS = "fewer-threads"
 
 LaunchLogs = Mapping[int, float]
 """log(latency in ns) of each usable launch of one case, by launch number."""
@@ -369,9 +370,23 @@ def _caveats(
                 observed=f"not enough launches: {result.launches} usable, and an interval needs {FEWEST_LAUNCHES}",
                 advice="Raise --budget, or measure fewer cases at once.",
             )
+        yield from _fewer_threads(result.case, launches.get(case_id, ()))
         yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
         if case_id not in noisy:
             yield from _unsettled(case_id, launches.get(case_id, ()))
+
+
+def _fewer_threads(case: Case, launches: Sequence[Samples]) -> Iterable[Caveat]:
+    """Say when no round had as many threads at work as were asked for: the latency is that of fewer."""
+    counted = [r.busy_threads for samples in launches for r in samples.rounds if r.wall_ns and r.busy_threads is not None]
+    most = max(counted, default=case.threads)
+    if case.backend != NULL_BACKEND and most < case.threads:
+        yield Caveat(
+            code=FEWER_THREADS,
+            subject=case.id,
+            observed=f"{case.threads} threads were asked for, and no more than {most} ran in any round",
+            advice=f"The figures are those of {most}. Look for a limit: OMP_THREAD_LIMIT, or a cgroup's.",
+        )
 
 
 def _few_blocks(plan: Plan, blocks: Mapping[int, int]) -> Iterable[Caveat]:

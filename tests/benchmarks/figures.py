@@ -1,6 +1,7 @@
 """The figures that mnbench promises of itself. Run by hand, with the machine to itself: python tests/benchmarks/figures.py
 
-Prints one line a figure: what, measured, limit. `--fidelity` compares with OpenVINO's own benchmark_app instead (6 minutes).
+Prints one line a figure: what, measured, limit. Instead, `--fidelity` compares every runtime at one and two threads with the
+plainest loop in a fresh process (8 minutes), and `--benchmark-app` OpenVINO with its own benchmark_app (6 minutes).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from mnbench import catalog, environment, stats, store
+from mnbench import backends, catalog, environment, stats, store
 from mnbench.compare import spec_of
 from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
@@ -29,11 +30,57 @@ from mnbench.stats.intervals import geometric_mean
 FIDELITY_MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "nasnet_a_mobile_224")
 LAUNCHES = 5
 SECONDS = 4.0
+FIDELITY_MODEL = "mobilenet_v2_1.0_224"
+PLAIN_LAUNCHES = 10
+PLAIN_SECONDS = 1.0
+HEAD = """
+import statistics, sys, time
+import numpy as np
+path, feed, threads, model, seconds = sys.argv[1:]
+feed, threads, seconds = np.load(feed)["input"], int(threads), float(seconds)
+"""
+LOOP = """
+until, times = time.perf_counter() + 0.2, []
+while time.perf_counter() < until:
+    infer()
+until = time.perf_counter() + seconds
+while time.perf_counter() < until:
+    start = time.perf_counter()
+    infer()
+    times.append(time.perf_counter() - start)
+print(statistics.median(times) * 1e3)
+"""
+PLAIN = {
+    "ort": """
+import onnxruntime as ort
+options = ort.SessionOptions()
+options.intra_op_num_threads = threads
+session = ort.InferenceSession(path, options)
+name = session.get_inputs()[0].name
+infer = lambda: session.run(None, {name: feed})
+""",
+    "openvino": """
+import openvino as ov
+compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"})
+infer = lambda: compiled([feed])
+""",
+    "torch": """
+import torch
+from mnbench import catalog, zoo
+torch.set_num_threads(threads)
+module, image = zoo.build(catalog.card(model), weights=torch.load(path, weights_only=True)), torch.from_numpy(feed)
+torch.inference_mode().__enter__()
+infer = lambda: module(image)
+""",
+}
+"""What a user would write who has read the first page of the runtime's documentation."""
 
 
 def main() -> int:
     if "--fidelity" in sys.argv:
         fidelity()
+    elif "--benchmark-app" in sys.argv:
+        benchmark_app()
     else:
         commands()
     return 0
@@ -94,6 +141,35 @@ def has_worker(pid: int) -> bool:
 
 
 def fidelity() -> None:
+    """Compare each runtime's medians with those of the plainest loop on the same file and CPUs, launched in turn."""
+    cache = Path(os.environ.get("MNBENCH_CACHE", "models"))
+    for name, code in PLAIN.items():
+        for threads in (1, 2):
+            case = Case(model=FIDELITY_MODEL, backend=name, threads=threads)
+            wanted = (spec_of(case, seed=0), backends.get(name).format)
+            artifact, cpus = ensure_all([wanted], cache)[wanted], environment.choose_cpus(threads)
+            logs = []
+            for launch in range(PLAIN_LAUNCHES):
+                first = plain_ms(code, case, artifact, cache, cpus) if launch % 2 else None
+                ours = ours_ms(case, artifact, cache, cpus, PLAIN_SECONDS)
+                plain = first or plain_ms(code, case, artifact, cache, cpus)
+                logs.append(math.log(ours / plain))
+                print(f"  {case.id} launch {launch}: mnbench {ours:.3f} ms, plain loop {plain:.3f} ms", flush=True)
+            ratio = geometric_mean(logs, 0.95, "")
+            print(
+                f"{case.id}: mnbench / plain loop = {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] (limit 0.97 to 1.03)"
+            )
+
+
+def plain_ms(code: str, case: Case, artifact, cache: Path, cpus: tuple[int, ...]) -> float:
+    """Return the median of a plain loop in a fresh process, in ms; it has the user's environment and the same CPUs."""
+    feed = cache / artifact.feed_path
+    command = ["taskset", "-c", ",".join(map(str, cpus)), sys.executable, "-c", HEAD + code + LOOP]
+    arguments = [str(cache / artifact.path), str(feed), str(case.threads), case.model, str(PLAIN_SECONDS)]
+    return float(subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def benchmark_app() -> None:
     """Compare OpenVINO's medians with those of benchmark_app on the same IR and CPU, launched in turn."""
     cache = Path(os.environ.get("MNBENCH_CACHE", "models"))
     cpus = environment.choose_cpus(1)
@@ -133,12 +209,12 @@ print(statistics.median(extra_us[50:]))
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
-def ours_ms(case: Case, artifact, cache: Path, cpus: tuple[int, ...]) -> float:
+def ours_ms(case: Case, artifact, cache: Path, cpus: tuple[int, ...], seconds: float = SECONDS) -> float:
     with tempfile.TemporaryDirectory() as folder:
         worker = Worker(case, Path(folder) / "log")
         try:
             worker.open(OpenRequest(case=case, artifact=artifact, cache=str(cache), cpus=cpus), timeout_s=60)
-            reply = worker.round(RoundRequest(settle_ms=50.0, target_ms=SECONDS * 1000), timeout_s=60)
+            reply = worker.round(RoundRequest(settle_ms=50.0, target_ms=seconds * 1000), timeout_s=60)
         finally:
             worker.close()
     return statistics.median(reply.latencies_ns) / 1e6

@@ -297,3 +297,14 @@ def test_too_few_blocks_for_a_prediction_are_told(made, told):
     analysis = analyse(a_run(a_plan(V2, V1, blocks=4, over_s=60.0), *samples))
     assert ("few-blocks" in {caveat.code for caveat in analysis.caveats}) is told
     assert (analysis.results[1].vs_baseline.next_run is None) is told
+
+
+@pytest.mark.parametrize(("ran", "told"), [((1, 1, 1), True), ((1, 2, 1), False)])
+def test_fewer_threads_than_were_asked_for_are_told(ran, told):
+    case = a_case(threads=2)
+    found = analyse(
+        a_run(a_plan(case), *(a_launch(case, n, a_round([100] * 3, busy_threads=busy)) for n, busy in enumerate(ran)))
+    )
+    caveats = [caveat for caveat in found.caveats if caveat.code == "fewer-threads"]
+    assert bool(caveats) is told
+    assert not told or "2 threads were asked for, and no more than 1 ran in any round" in caveats[0].observed

@@ -86,7 +86,9 @@ class Worker:
         self._work(duration_s)
         self.host.requests.append((self.case, self.launch, request))
         fields = dict.fromkeys(RoundReply.__slots__, 0)
-        fields |= {"settle_ns": (1,), "latencies_ns": (1_000_000,) * 3, "wall_ns": round(duration_s * 1e9), "busy_threads": 1,
+        fields |= {"settle_ns": (1,), "latencies_ns": (1_000_000,) * 3, "wall_ns": round(duration_s * 1e9),
+                   "cpu_ns": round(duration_s * 1e9), "busy_threads": 1,
+                   "busiest_ns": None,
                    "workload_before_ns": 70_000, "workload_after_ns": 70_000, "started_ns": began_ns,
                    "pressure_us": None, "throttled_ns": 1 if self.host.disturbed(self.case) else None}  # fmt: skip
         return RoundReply(**fields)

@@ -70,7 +70,7 @@ def test_a_launch_stored_before_layouts_were_drawn_has_none_and_a_new_one_keeps_
     assert msgspec.convert(stored, type=Samples).layout is None
 
 
-def made(pairs, cache, done):
+def made(pairs, cache, done, waits):
     """Stand for the export: a record for each file that is wanted."""
     return {(spec, kind): an_artifact(spec, kind) for spec, kind in pairs}
 
