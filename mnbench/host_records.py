@@ -68,6 +68,9 @@ class Environment:
     transparent_hugepages: str | None = None
     """`always`, `madvise` or `never`."""
     memory_available_bytes: int | None = None
+    """Without swapping, and below the cgroups' limits."""
+    memory_limit_bytes: int | None = None
+    """The tightest limit of the process's cgroups; None where there is none, or none is known."""
     swap_total_bytes: int | None = None
     swap_used_bytes: int | None = None
     swappiness: int | None = None

@@ -11,7 +11,10 @@ from mnbench.environment.cpu_sets import cpu_sets
 from mnbench.environment.findings import findings, placement, spans, warnings_of
 from mnbench.environment.host import PACKAGES, capture, last_level_cache_bytes, package_version
 from mnbench.environment.kernel import clock_source
-from mnbench.environment.state import available_memory_bytes, half_a_second
+from mnbench.environment.memory import available_bytes as available_memory_bytes
+from mnbench.environment.memory import limit_bytes as memory_limit_bytes
+from mnbench.environment.memory import oom_kills
+from mnbench.environment.state import half_a_second
 from mnbench.environment.topology import kinds
 
 __all__ = [
@@ -31,6 +34,8 @@ __all__ = [
     "host_differences",
     "kinds",
     "last_level_cache_bytes",
+    "memory_limit_bytes",
+    "oom_kills",
     "package_version",
     "parse_cpus",
     "placement",

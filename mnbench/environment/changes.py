@@ -19,7 +19,7 @@ SETTINGS = (
 SINCE_LATER = ("randomize_va_space", "addresses_fixed", "clock_source", "numa_nodes")
 """Settings that count only when both records have them: not every stored record does, and not every kernel tells them."""
 
-SIZES = ("memory_bytes", "swap_total_bytes")
+SIZES = ("memory_bytes", "memory_limit_bytes", "swap_total_bytes")
 """Told in MiB, and only from `SIZE_SHARE` of the larger one on: a kernel keeps a little more or less for itself."""
 SIZE_SHARE = 0.05
 

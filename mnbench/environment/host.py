@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from mnbench.environment import budget, state, topology
+from mnbench.environment import budget, memory, state, topology
 from mnbench.environment.kernel import clock_source, meminfo_bytes, read, read_cpus, read_int
 from mnbench.environment.virtual import virtualisation
 from mnbench.files import text_of
@@ -88,7 +88,8 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         turbo=_turbo(root),
         clock_source=clock_source(root),
         transparent_hugepages=_transparent_hugepages(root),
-        memory_available_bytes=state.available_memory_bytes(root),
+        memory_available_bytes=memory.available_bytes(root),
+        memory_limit_bytes=memory.limit_bytes(root),
         swap_total_bytes=swap_total,
         swap_used_bytes=None if swap_total is None or swap_free is None else swap_total - swap_free,
         swappiness=read_int(root / "proc/sys/vm/swappiness"),

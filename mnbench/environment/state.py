@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from mnbench.environment.kernel import cpu_ticks, meminfo_bytes, read
+from mnbench.environment.kernel import cpu_ticks, read
 
 WINDOW_S = 0.5
 """Long enough for 50 ticks of 10 ms a CPU, in which the kernel counts; short beside the shortest run."""
@@ -66,11 +66,6 @@ def window(root: Path, pause: Callable[[], None] | None) -> tuple[Ticks | None, 
     pause()
     after = ticks(root)
     return after, after.since(before) if after else None
-
-
-def available_memory_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that can be had without swapping, as the kernel estimates it; None where it does not tell."""
-    return meminfo_bytes("MemAvailable", root)
 
 
 def load_average_1min(root: Path) -> float | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mnbench import backends, processes
+from mnbench.environment import memory_limit_bytes, oom_kills
 from mnbench.errors import WorkerError
 from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
@@ -33,6 +34,7 @@ class Worker:
         self.case = case
         self._log = log
         self._started = False
+        self._oom_kills = oom_kills()
         request_read, self._requests = processes.pipe()
         self._replies, reply_write = processes.pipe()
         command = harness.command("mnbench.measure.worker", request_read, reply_write, python=python)
@@ -152,9 +154,17 @@ class Worker:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "the worker closed its pipe."
+        if code == -signal.SIGKILL and (oom_kills() or 0) > (self._oom_kills or 0):
+            return _out_of_memory()
         if code < 0:
             return f"the worker was killed by {signal.Signals(-code).name}."
         return f"the worker ended with exit code {code}."
+
+
+def _out_of_memory() -> str:
+    limit = memory_limit_bytes()
+    reached = "memory was used up" if limit is None else f"the cgroup's memory limit of {limit / (1 << 30):.1f} GiB was reached"
+    return f"the worker was killed by the kernel: {reached}. Allow more memory, or measure smaller networks or batches."
 
 
 def environment_of(case: Case, python: str = "") -> dict[str, str]:

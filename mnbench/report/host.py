@@ -94,7 +94,7 @@ def _state_facts(host: Environment) -> list[tuple[str, str]]:
         ("steal", f"{_number(host.steal_now_pct, ' %')} now, {_number(host.steal_since_boot_pct, ' %')} since boot"),
         ("busy CPUs", f"{_number(host.busy_cpus_now)} now; load average {_number(host.load_average_1min)}"),
         ("pressure of 10 s", f"CPU {_number(host.cpu_pressure_pct, ' %')}, memory {_number(host.memory_pressure_pct, ' %')}"),
-        ("memory", f"{_mib(host.memory_bytes)}, available {_mib(host.memory_available_bytes)}"),
+        ("memory", f"{_mib(host.memory_bytes)}, available {_mib(host.memory_available_bytes)}{_limit(host)}"),
         ("swap", _swap(host)),
         ("huge pages", host.transparent_hugepages or UNKNOWN),
         ("addresses", _addresses(host)),
@@ -141,6 +141,10 @@ def _addresses(host: Environment) -> str:
     if host.randomize_va_space is None or host.addresses_fixed is None:
         return UNKNOWN
     return "drawn for each process" if host.randomize_va_space > 1 else "drawn for each process, but not the heap's"
+
+
+def _limit(host: Environment) -> str:
+    return "" if host.memory_limit_bytes is None else f"; this cgroup may use {_mib(host.memory_limit_bytes)}"
 
 
 def _mib(size_bytes: int | None) -> str:
