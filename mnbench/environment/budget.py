@@ -108,7 +108,8 @@ def cpuset(root: Path = Path("/")) -> tuple[int, ...] | None:
 
 def cgroup_is_known(root: Path = Path("/")) -> bool:
     """Say whether the cgroup of this process and its folder can be found."""
-    return bool(cgroup_folders(root) or cgroup_folders(root, "cpuset"))
+    outside = any(_is_outside(path) for _, path in cgroups(root) or ())
+    return not outside and bool(cgroup_folders(root) or cgroup_folders(root, "cpuset"))
 
 
 def _fastest(cpus: Sequence[int], root: Path) -> tuple[str, tuple[int, ...]]:

@@ -58,7 +58,15 @@ def test_a_bare_proc_is_unknown_to_doctor_and_a_caveat_of_every_run(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     (directory,) = tmp_path.iterdir()
     codes = {caveat.code for caveat in store.load(directory).caveats}
-    assert {"load-unknown", "memory-unknown", "quota-unknown", "topology-unknown", "cpu-unknown", "counters-unknown"} <= codes
+    assert {
+        "load-unknown",
+        "memory-unknown",
+        "memory-limit-unknown",
+        "quota-unknown",
+        "topology-unknown",
+        "cpu-unknown",
+    } <= codes
+    assert "counters-unknown" in codes
 
 
 @situation(
@@ -106,6 +114,17 @@ def test_a_cgroup_without_a_quota_is_known_to_have_none(files, tmp_path, monkeyp
     seen = environment.capture(root=tmp_path)
     assert dict(view.facts(seen))["cgroup quota"] == "none"
     assert "cgroup_quota_cpus" not in seen.unknown
+
+
+@pytest.mark.parametrize(("text", "known"), [("", False), ("garbage", False), ("max", True), (str(2 << 30), True)])
+def test_an_odd_limit_of_the_memory_is_unknown(text, known, tmp_path, monkeypatch):
+    BARE.build(tmp_path, monkeypatch)
+    for path, content in {"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": text}.items():
+        write(tmp_path, path, content)
+    seen = environment.capture(root=tmp_path)
+    assert ("memory_limit_bytes" not in seen.unknown) == known
+    assert ("memory-limit-unknown" in {finding.code for finding in environment.findings(seen)}) == (not known)
+    assert ("limit is unknown" in dict(view.facts(seen))["memory"]) == (not known)
 
 
 def test_a_cgroup_outside_of_the_namespace_is_not_looked_for_outside_of_its_mount(tmp_path):
