@@ -86,8 +86,9 @@ def cgroup_cpu_quota(root: Path = Path("/")) -> float | None:
 
     None where it is unknown: the cgroup or its folder is not to be found, or a file of it holds something odd.
     """
-    folders = cgroup_folders(root)
-    quotas = [_quota_of(folder) for folder in folders]
+    quotas = [_quota_of(folder) for folder in cgroup_folders(root)]
+    if any(_is_outside(path) for _, path in cgroups(root) or ()):
+        quotas.append(None)
     known = min((quota for quota in quotas if quota is not None), default=None)
     return None if known is None or (math.isinf(known) and None in quotas) else known
 
@@ -102,7 +103,7 @@ def cgroup_folders(root: Path = Path("/"), controller: str = "cpu") -> list[Path
             bases = [root / "sys/fs/cgroup" / name for name in dict.fromkeys((controller, controllers))]
         else:
             continue
-        below = "" if ".." in path.split("/") else path.lstrip("/")  # a cgroup outside of this namespace cannot be seen
+        below = "" if _is_outside(path) else path.lstrip("/")
         for base in bases:
             folder = base / below
             while folder != base.parent and base in (folder, *folder.parents):
@@ -123,7 +124,8 @@ def cpuset(root: Path = Path("/")) -> tuple[int, ...] | None:
 
 def cgroup_is_known(root: Path = Path("/")) -> bool:
     """Say whether the cgroup of this process and its folder can be found."""
-    return bool(cgroup_folders(root) or cgroup_folders(root, "cpuset"))
+    outside = any(_is_outside(path) for _, path in cgroups(root) or ())
+    return not outside and bool(cgroup_folders(root) or cgroup_folders(root, "cpuset"))
 
 
 def _fastest(cpus: Sequence[int], root: Path) -> tuple[str, tuple[int, ...]]:
@@ -147,6 +149,11 @@ def _by_core(cpus: Iterable[int], root: Path) -> list[int]:
     """Return the lowest of `cpus` of each core, in order; a CPU whose siblings are unknown counts as a core."""
     siblings = topology.siblings(root)
     return sorted({siblings.get(cpu, (cpu,)): cpu for cpu in sorted(cpus, reverse=True)}.values())
+
+
+def _is_outside(path: str) -> bool:
+    """Say whether a cgroup lies outside of what this namespace shows: its files cannot be found."""
+    return ".." in path.split("/")
 
 
 def _quota_of(folder: Path) -> float | None:

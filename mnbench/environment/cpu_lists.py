@@ -25,7 +25,7 @@ def parse_cpus(text: str) -> tuple[int, ...]:
         if last < first:
             raise UsageError(f"{part.strip()!r} is not a range of CPUs; write the smaller number first.")
         if last > MOST_CPUS:
-            raise UsageError(f"CPU {last} does not exist; the largest number that a kernel gives is {MOST_CPUS}.")
+            raise UsageError(f"CPU {last} does not exist; the largest number is {MOST_CPUS}.")
         cpus.extend(range(first, last + 1))
     return tuple(cpus)
 

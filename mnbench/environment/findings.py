@@ -46,6 +46,13 @@ UNGUARDED = (
         "Find out what started it (container, service) and with which limit: above a quota the kernel stops the processes.",
     ),
     (
+        ("memory_limit_bytes",),
+        "memory-limit-unknown",
+        "cgroup",
+        "whether a cgroup limits the memory of this process is unknown",
+        "Find out what started it and with which limit: above it the kernel kills processes.",
+    ),
+    (
         ("cores",),
         "topology-unknown",
         "topology",

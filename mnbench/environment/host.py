@@ -109,6 +109,7 @@ def capture(packages: Iterable[str] = PACKAGES, root: Path = Path("/"), pause: C
         "virtualisation": virtual,
         "cgroup_quota_cpus": quota,
         "cpuset": True if host.cpuset is not None or budget.cgroup_is_known(root) else None,
+        "memory_limit_bytes": True if memory.limit_is_known(root) else None,
         "isolated": topology.isolated(root),
         "cores": cores if set(affinity) <= {cpu for core in cores for cpu in core} else None,
         **({} if pause else {"steal_now_pct": True, "busy_cpus_now": True}),  # nobody asked

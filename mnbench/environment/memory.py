@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnbench.environment.budget import cgroup_folders
+from mnbench.environment.budget import cgroup_folders, cgroup_is_known
 from mnbench.environment.kernel import meminfo_bytes, read, read_fields, whole
 
 NO_LIMIT_BYTES = 1 << 60
@@ -20,6 +20,13 @@ RECLAIMABLE = ("inactive_file", "total_inactive_file")
 def limit_bytes(root: Path = Path("/")) -> int | None:
     """Return the tightest memory limit of this process's cgroups, up to the root; None for none, or where none is known."""
     return min((limit for limit, _, _ in _limits(root)), default=None)
+
+
+def limit_is_known(root: Path = Path("/")) -> bool:
+    """Say whether the cgroups of this process are to be found and none of their limits is written oddly."""
+    texts = [read(folder / name) for folder in cgroup_folders(root, "memory") for name, _ in OF_LIMIT]
+    odd = [text for text in texts if text not in (None, "max") and whole(text) is None]
+    return cgroup_is_known(root) and not odd
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:

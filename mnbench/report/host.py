@@ -144,6 +144,8 @@ def _addresses(host: Environment) -> str:
 
 
 def _limit(host: Environment) -> str:
+    if "memory_limit_bytes" in host.unknown:
+        return "; this cgroup's limit is unknown"
     return "" if host.memory_limit_bytes is None else f"; this cgroup may use {_mib(host.memory_limit_bytes)}"
 
 

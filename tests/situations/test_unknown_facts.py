@@ -58,7 +58,15 @@ def test_a_bare_proc_is_unknown_to_doctor_and_a_caveat_of_every_run(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     (directory,) = tmp_path.iterdir()
     codes = {caveat.code for caveat in store.load(directory).caveats}
-    assert {"load-unknown", "memory-unknown", "quota-unknown", "topology-unknown", "cpu-unknown", "counters-unknown"} <= codes
+    assert {
+        "load-unknown",
+        "memory-unknown",
+        "memory-limit-unknown",
+        "quota-unknown",
+        "topology-unknown",
+        "cpu-unknown",
+    } <= codes
+    assert "counters-unknown" in codes
 
 
 @situation(
@@ -89,7 +97,7 @@ def test_a_bare_proc_is_unknown_to_doctor_and_a_caveat_of_every_run(tmp_path):
 )
 def test_an_odd_cgroup_file_leaves_the_quota_unknown(files, tmp_path, monkeypatch):
     BARE.build(tmp_path, monkeypatch)
-    for path, text in files.items():
+    for path, text in {"proc/self/cgroup": "0::/", **files}.items():
         write(tmp_path, path, text)
     seen = environment.capture(root=tmp_path)
     assert (environment.cgroup_cpu_quota(tmp_path), seen.cgroup_quota_cpus) == (None, None)
@@ -106,6 +114,32 @@ def test_a_cgroup_without_a_quota_is_known_to_have_none(files, tmp_path, monkeyp
     seen = environment.capture(root=tmp_path)
     assert dict(view.facts(seen))["cgroup quota"] == "none"
     assert "cgroup_quota_cpus" not in seen.unknown
+
+
+@pytest.mark.parametrize(("text", "known"), [("", False), ("garbage", False), ("max", True), (str(2 << 30), True)])
+def test_an_odd_limit_of_the_memory_is_unknown(text, known, tmp_path, monkeypatch):
+    BARE.build(tmp_path, monkeypatch)
+    for path, content in {"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": text}.items():
+        write(tmp_path, path, content)
+    seen = environment.capture(root=tmp_path)
+    assert ("memory_limit_bytes" not in seen.unknown) == known
+    assert ("memory-limit-unknown" in {finding.code for finding in environment.findings(seen)}) == (not known)
+    assert ("limit is unknown" in dict(view.facts(seen))["memory"]) == (not known)
+
+
+def test_a_cgroup_outside_of_the_namespace_is_not_looked_for_outside_of_its_mount(tmp_path):
+    write(tmp_path, "proc/self/cgroup", "0::/../../job")
+    write(tmp_path, "sys/job/cpu.max", "50000 100000")
+    write(tmp_path, "sys/fs/cgroup/cpu.max", "max 100000")
+    assert environment.cgroup_cpu_quota(tmp_path) is None
+    write(tmp_path, "sys/fs/cgroup/cpu.max", "200000 100000")
+    assert environment.cgroup_cpu_quota(tmp_path) == 2.0
+
+
+def test_what_nobody_asked_for_is_not_unknown(tmp_path, monkeypatch):
+    root = SERVER.build(tmp_path, monkeypatch)
+    assert environment.capture(root=root).unknown == ()
+    assert environment.capture(root=root, pause=lambda: None).unknown == ("steal_now_pct", "busy_cpus_now")  # no tick passed
 
 
 def test_a_quota_that_is_known_counts_beside_a_level_that_is_odd(tmp_path):

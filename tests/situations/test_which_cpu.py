@@ -103,6 +103,17 @@ def test_kinds_follow_from_speed_where_nothing_names_them(speeds, kinds, tmp_pat
     assert len({kind.name for kind in found}) == len(found)
 
 
+def test_units_that_count_events_tell_kinds_apart_where_no_speed_is_told(tmp_path):
+    for cpu in range(3):
+        write(tmp_path, f"{CPU}/cpu{cpu}/online", "1")
+    write(tmp_path, "sys/devices/cpu_atom/cpus", "0-1")
+    write(tmp_path, "sys/devices/cpu_core/cpus", "2")
+    assert [(kind.name, kind.cpus) for kind in environment.kinds(tmp_path)] == [
+        ("performance cores", (2,)),
+        ("efficiency cores", (0, 1)),
+    ]
+
+
 @situation(
     "CPUs",
     "Some CPUs are isolated from the scheduler (isolcpus)",

@@ -127,7 +127,8 @@ def test_steal_and_foreign_load_are_those_of_the_pause(host):
 def test_a_host_that_tells_nothing_is_still_described(tmp_path):
     seen = environment.capture(root=tmp_path, pause=lambda: None)
     assert (seen.caches, seen.cpuset, seen.turbo, seen.steal_now_pct, seen.numa_nodes) == ((), None, None, None, None)
-    unknown = {"load-unknown", "memory-unknown", "quota-unknown", "topology-unknown", "cpu-unknown", "unknown"}
+    unknown = {"load", "memory", "memory-limit", "quota", "topology", "cpu"}
+    unknown = {"unknown", *(f"{name}-unknown" for name in unknown)}
     found = {finding.code for finding in environment.findings(seen)}
     assert unknown <= found <= unknown | {"affinity", "one-cpu", "environment-variable"}
 
