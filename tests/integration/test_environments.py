@@ -111,7 +111,7 @@ def only_run(out: Path) -> Path:
 def test_a_slower_environment_is_found_and_ends_with_exit_code_1(tmp_path, here, there, slow):
     done = toy(here, *TOY, "--env", f"OLD={there}", "--env", f"NEW={slow}", "--fail-if-slower", "20", "--out", tmp_path)
     assert done.returncode == 1, done.stderr
-    assert f"Slower beyond doubt, and estimated above 20 %: 1 of 1 cases: {SMALLEST}-toy-fp32-b1-t1-NEW by" in done.stderr
+    assert f"Regressions (significantly slower, estimated above 20 %): 1 of 1 cases: {SMALLEST}-toy-fp32-b1-t1-NEW by" in done.stderr
     run = store.load(only_run(tmp_path))
     stated = {s.case.environment: (s.effective["version"], s.effective["prefix"]) for s in run.samples if s.case.environment}
     assert stated == {"OLD": ("1.0", str(there)), "NEW": ("3.0", str(slow))}
@@ -126,7 +126,7 @@ def test_the_same_run_the_other_way_round_passes_and_is_reported_without_those_e
     out = tmp_path / "runs"
     done = toy(here, *TOY, "--env", f"OLD={slow}", "--env", f"NEW={gone}", "--fail-if-slower", "0", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "Slower beyond doubt, and estimated above 0 %: no case." in done.stderr
+    assert "Regressions (significantly slower, estimated above 0 %): none." in done.stderr
     shutil.rmtree(gone)
     told = mnbench("report", only_run(out), "--json")
     assert told.returncode == 0, told.stderr
