@@ -32,6 +32,10 @@ class MissingPackageError(UsageError):
     """A backend whose runtime is not installed."""
 
 
+class ModelFileError(UsageError):
+    """A model file that was given and cannot be opened, is not whole, or asks for data that may not be read."""
+
+
 class StoreError(MnbenchError):
     """A run directory that cannot be read or written."""
 
