@@ -123,6 +123,8 @@ class _Counter:
                 found += self._inside(node, [body for _, body in inner], shapes, roots)
             elif node.domain in STANDARD_DOMAINS and node.op_type not in RANDOM and None not in read:
                 union = frozenset[int]().union(*(each for each in read if each is not None))
+                if is_standard(node, "Shape", "Size"):
+                    union = frozenset()  # reads no value
                 roots.update(dict.fromkeys(node.output, union))  # computed once, when the model is loaded
             elif (layer := self._layer(node, shapes, roots)) is not None:
                 found.append(layer)

@@ -72,12 +72,15 @@ def refuse_git_lfs(path: Path, head: bytes, what: str = "the model file") -> Non
         raise ModelFileError(f"{what} {shown(path)} is a git-lfs pointer: run git lfs pull in its repository.")
 
 
-def refuse_other_formats(path: Path, head: bytes, format_name: str) -> None:
-    """Raise ModelFileError if a file that begins with `head` is a git-lfs pointer or plainly of another format."""
+def refuse_other_formats(path: Path, head: bytes, format_name: str, own: tuple[bytes, ...] = ()) -> None:
+    """Raise ModelFileError if a file that begins with `head` is a git-lfs pointer or plainly of another format.
+
+    `own` are the entries of `STRANGERS` with which files of this format do begin.
+    """
     refuse_git_lfs(path, head)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for beginning, what in STRANGERS:
-        if start.startswith(beginning):
+        if start.startswith(beginning) and beginning not in own:
             raise ModelFileError(f"the model file {shown(path)} {what}, not {format_name}.")
 
 
