@@ -14,8 +14,8 @@ from mnbench.records import LayerCost
 
 UNKNOWN = frozenset({
     "BinaryConvolution", "CausalConvWithState", "DFT", "DeformableConvolution", "Einsum", "GRUCell", "GRUSequence",
-    "GridSample", "IDFT", "IRDFT", "Inverse", "LSTMCell", "LSTMSequence", "PagedAttentionExtension", "RDFT", "RNNCell", "RNNSequence",
-    "STFT", "ScaledDotProductAttention",
+    "GridSample", "IDFT", "IRDFT", "Inverse", "LSTMCell", "LSTMSequence", "PagedAttentionExtension", "RDFT", "RNNCell",
+    "RNNSequence", "STFT", "ScaledDotProductAttention",
 })  # fmt: skip
 """Layers that multiply and add, or may, and that are not counted."""
 OPSETS = frozenset(f"opset{number}" for number in range(1, 17))
