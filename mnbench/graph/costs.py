@@ -26,8 +26,9 @@ class GraphFacts:
     """With the sizes that follow from the inputs, where they can be known."""
     params: int
     """Elements of the stored weights. A batch normalisation that was folded into a convolution left one offset per channel
-    in place of its gamma and beta, so the file has that many parameters fewer than the module it came from. Stored values
-    that a network does not learn but uses like a weight (a table of positions, say) count too."""
+    in place of its gamma and beta, so the file has that many parameters fewer than the module it came from. Exporters may
+    also leave out offsets that are all zero and store equal tensors once. Stored values that a network does not learn but
+    uses like a weight (a table of positions, say) count too."""
     madds: int
     """For the whole input, batch included."""
     layers: tuple[LayerCost, ...]

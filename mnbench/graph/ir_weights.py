@@ -74,5 +74,5 @@ def _is_weight(constant: IrLayer, readers: set[tuple[str, int]]) -> bool:
     if all(place in NOT_LEARNED.get(kind, ()) for kind, place in readers):
         return False
     sides = dims_of(constant.data.get("shape", "")) or ()
-    many = math.prod(side or 0 for side in sides) > 1
+    many = math.prod(side for side in sides if isinstance(side, int)) > 1
     return bool(sides) and (many or any(kind in (*CONVOLUTIONS, "MatMul", "PReLU") for kind, _ in readers))
