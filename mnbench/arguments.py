@@ -80,11 +80,26 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
     what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
-    what.add_argument("--models", nargs="+", metavar="MODEL", help="networks, instead of a suite; see: mnbench list models")
+    what.add_argument(
+        "--models",
+        nargs="+",
+        metavar="MODEL",
+        help="instead of a suite: names of the catalog (mnbench list models), PATH.onnx, PATH.xml, PATH.pt2, timm:NAME, "
+        "torchvision:NAME, FILE.py:FUNCTION, package.module:FUNCTION",
+    )
     what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
     what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
-    what.add_argument("--batch", type=int, default=1, metavar="N", help="images an inference (default 1)")
-    what.add_argument("--threads", type=int, default=1, metavar="N", help="threads an inference (default 1)")
+    what.add_argument("--batch", nargs="+", type=int, default=[1], metavar="N", help="images per inference (default 1)")
+    what.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="threads per inference (default 1)")
+    what.add_argument(
+        "--shape",
+        action="append",
+        metavar="NAME=SIZES",
+        help="sizes of an input that a model leaves open, e.g. --shape images=1,3,640,640",
+    )
+    what.add_argument(
+        "--input", type=Path, metavar="FILE", help="data for the inputs: an .npz by their names, an .npy or an image"
+    )
     what.add_argument("--baseline", metavar="MODEL", help="denominator of the ratios (default mobilenet_v2_1.0_224)")
     what.add_argument(
         "--env",

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, store, tool_environments
+from mnbench import backends, catalog, ceilings, environment, sources, store, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
-from mnbench.export import ensure_all
+from mnbench.export import ensure_each
+from mnbench.export.inputs import data_file
 from mnbench.files import require_text
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.layout import REPLICAS
 from mnbench.records import (
+    BEFORE_LAUNCH,
     DEFAULT_PERCENTILES,
     PERCENTILES,
     REGIMES,
@@ -27,10 +29,13 @@ from mnbench.records import (
     Environment,
     ExportSpec,
     Format,
+    LaunchFailure,
+    Model,
     Plan,
     Replica,
     Run,
 )
+from mnbench.sources import shapes
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -51,11 +56,16 @@ class Request:
     """What the user asked for, names not yet checked."""
 
     models: tuple[str, ...] = ()
+    """Names, paths and other forms that `mnbench.sources` resolves; empty for the suite."""
     suite: str = DEFAULT_SUITE
     backends: tuple[str, ...] = DEFAULT_BACKENDS
     precisions: tuple[str, ...] = ("fp32",)
-    batch: int = 1
-    threads: int = 1
+    batches: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Sizes of inputs by name, for axes that a model leaves open."""
+    data: Path | None = None
+    """A file with numbers for the inputs."""
     cpus: tuple[int, ...] | None = None
     launches: int | None = None
     budget_s: float = DEFAULT_BUDGET_S
@@ -117,6 +127,7 @@ def plan(request: Request) -> Plan:
 
     Raises UnknownNameError, MissingPackageError or UsageError, before any work is done, for what cannot be measured here.
     """
+    _check_numbers(request)
     models = models_of(request)
     for name in request.backends:
         for precision in request.precisions:
@@ -127,22 +138,29 @@ def plan(request: Request) -> Plan:
     for name in request.regimes:
         if name not in REGIMES:
             raise UnknownNameError("regime", name, REGIMES)
-    _check_numbers(request)
+    for model in models:
+        for batch in request.batches:
+            shapes.resolved(model, batch)
+    labels = [label for label, _ in request.environments] or [""]
     cases = tuple(
-        Case(model=model, backend=backend, precision=precision, batch=request.batch, threads=request.threads, environment=label)
+        Case(model=model.id, backend=backend, precision=precision, batch=batch, threads=threads, environment=label)
+        for threads in dict.fromkeys(request.threads)
+        for batch in dict.fromkeys(request.batches)
         for model in models
         for backend in dict.fromkeys(request.backends)
-        for precision in dict.fromkeys(request.precisions)
+        for precision in precisions_of(model, request.precisions)
         if backend != "null"
-        for label in ([label for label, _ in request.environments] or [""])
+        for label in labels
     )
     if request.environments and not cases:
         raise UsageError("--env compares runtimes; name a backend other than null.")
-    null = Case(model=NULL_MODEL, backend="null", batch=request.batch, threads=request.threads)
-    cpus = environment.choose_cpus(request.threads, request.cpus)
+    null = Case(model=NULL_MODEL, backend="null", batch=request.batches[0], threads=request.threads[0])
+    cpus = environment.choose_cpus(max(request.threads), request.cpus)
     return Plan(
         environments=tool_environments.open_all(request.environments, tool_environments.backends_of(cases)),
         cases=(*cases, null),
+        models=models,
+        data=data_file(request.data) if request.data is not None else None,
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
         cpus=cpus,
@@ -159,11 +177,14 @@ def plan(request: Request) -> Plan:
     )
 
 
-def models_of(request: Request) -> tuple[str, ...]:
-    """Return the names of the networks asked for, each once. Raises UnknownNameError."""
-    if not request.models:
-        return catalog.suite(request.suite)
-    return tuple(dict.fromkeys(catalog.card(name).name for name in request.models))
+def models_of(request: Request) -> tuple[Model, ...]:
+    """Return the models asked for, each once. Raises UsageError."""
+    return sources.resolve(request.models or catalog.suite(request.suite), request.shapes)
+
+
+def precisions_of(model: Model, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the precisions to measure a model in: those asked for, or that of a file which is quantised already."""
+    return tuple(dict.fromkeys(asked)) if model.precision == "fp32" else (model.precision,)
 
 
 def most_launches(request: Request) -> int:
@@ -188,13 +209,14 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     """
     require_text(request.cache, "--cache")
     environment.require_pinning(the_plan.cpus)
+    the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)
     with store.new_directory(request.out, started_utc) as directory:
-        artifacts = export(the_plan, request.cache, listener)
+        artifacts, failures = export(the_plan, request.cache, listener)
         new_run = Run(
             id=directory.name,
             started_utc=started_utc,
@@ -202,9 +224,9 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
             measuring_s=0.0,
             environment=host,
             plan=the_plan,
-            models=tuple(catalog.card(name) for name in dict.fromkeys(c.model for c in the_plan.cases) if name != NULL_MODEL),
             artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
             replicas=replicas_of(artifacts),
+            failures=failures,
             caveats=(
                 *caveats,
                 *environment.warnings_of(environment.findings(host)),
@@ -244,7 +266,9 @@ def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> Non
         names = ", ".join(f"{name} differs" for name, _, _ in changed)
         raise UsageError(f"{directory} was measured elsewhere ({names}); figures of two hosts are never mixed.")
     tool_environments.check_unchanged(old.plan)
-    artifacts = export(old.plan, cache, listener)
+    artifacts, failures = export(old.plan, cache, listener)
+    if any(failure.case not in {known.case for known in old.failures} for failure in failures):
+        raise UsageError(f"{directory} cannot go on: {failures[0].reason}")
     for cpus in (old.plan.cpus, *old.plan.cpu_sets):
         environment.choose_cpus(len(cpus), cpus)
         environment.require_pinning(cpus)
@@ -254,17 +278,20 @@ def _resume(directory: Path, cache: Path, listener: Listener, study: str) -> Non
     measure(old, directory, artifacts, cache, listener)
 
 
-def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[Artifact, ...]]:
-    """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks.
+def export(
+    the_plan: Plan, cache: Path, listener: Listener
+) -> tuple[dict[str, tuple[Artifact, ...]], tuple[LaunchFailure, ...]]:
+    """Return the files of each case by its id, that of node order 0 first, exporting what the cache lacks; and what failed.
 
     One set of files serves all environments; one with a folder of its own has its artefacts there, in one file each. A case
-    that runs no file has none. Raises ExportError, UsageError.
+    that runs no file has none. A model of the user's that cannot be brought to a backend fails there and nowhere else.
+    Raises ExportError for a network of the catalog, UsageError.
     """
     formats = {name: backends.get(name).format for name in {case.backend for case in the_plan.cases}}
     wanted = {
-        case: (spec_of(case, the_plan.seed), formats[case.backend])
+        case: (spec_of(case, the_plan), formats[case.backend])
         for case in the_plan.cases
-        if formats[case.backend] is not Format.NONE
+        if formats[case.backend] != Format.NONE
     }
     given = {
         case: (tool_environments.artifact_of(the_plan.tool_environment(case), *pair),)
@@ -272,24 +299,41 @@ def export(the_plan: Plan, cache: Path, listener: Listener) -> dict[str, tuple[A
         if the_plan.tool_environment(case).artifacts
     }
     files = {
-        (spec, kind): [(replace(spec, node_order=order), kind) for order in range(files_of(kind, the_plan))]
+        (spec, kind): [(replace(spec, node_order=order), kind) for order in range(files_of(spec, kind, the_plan))]
         for case, (spec, kind) in wanted.items()
         if case not in given
     }
     listener.exporting(sorted({spec.model for spec, _ in files}))
-    made = ensure_all((pair for pairs in files.values() for pair in pairs), cache, listener.exported, listener.waiting)
-    own = {case: tuple(made[one] for one in files[pair]) for case, pair in wanted.items() if case not in given}
-    return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}
+    every = (pair for pairs in files.values() for pair in pairs)
+    exports = ensure_each(every, cache, listener.exported, listener.waiting, the_plan.timeout_s)
+    own: dict[Case, tuple[Artifact, ...]] = {}
+    failures = []
+    for case, pair in wanted.items():
+        if case in given:
+            continue
+        reason = next((exports.failed[one] for one in files[pair] if one in exports.failed), None)
+        if reason is None:
+            own[case] = tuple(exports.made[one] for one in files[pair])
+        else:
+            failures.append(LaunchFailure(case=case, launch=BEFORE_LAUNCH, reason=reason))
+    return {case.id: given.get(case) or own.get(case, ()) for case in the_plan.cases}, tuple(failures)
 
 
-def files_of(kind: Format, the_plan: Plan) -> int:
+def files_of(spec: ExportSpec, kind: str, the_plan: Plan) -> int:
     """Return in how many files, each with its own node order and its own place in memory, an artefact of a plan exists.
 
     One in sweeps, whose hundreds of graphs would fill the disk, and where nothing but memory is measured. One of torch's: it
-    copies a state dict into memory of its own, and the order of its nodes is that of the code.
+    copies a state dict into memory of its own, and the order of its nodes is that of the code. One of a user's model, which is
+    measured as it is.
     """
     folders = any(known.artifacts for known in the_plan.environments)  # which have one file: compare like with like
-    one = folders or the_plan.sweep or the_plan.regimes == ("memory",) or kind not in (Format.ONNX, Format.OPENVINO_IR)
+    one = (
+        folders
+        or spec.source.scheme != "catalog"
+        or the_plan.sweep
+        or the_plan.regimes == ("memory",)
+        or kind not in (Format.ONNX, Format.OPENVINO_IR)
+    )
     return 1 if one else REPLICAS
 
 
@@ -310,9 +354,19 @@ def replicas_of(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[Replica, .
     return tuple(found.values())
 
 
-def spec_of(case: Case, seed: int) -> ExportSpec:
+def spec_of(case: Case, the_plan: Plan) -> ExportSpec:
     """Return what to export for a case. Weights stay fp32: a lower precision is the runtime's to apply, and is read back."""
-    return ExportSpec(model=case.model, precision="fp32", batch=case.batch, opset=OPSET, seed=seed)
+    model = the_plan.model(case)
+    return ExportSpec(
+        model=model.id,
+        precision="fp32",
+        batch=case.batch,
+        opset=OPSET,
+        seed=the_plan.seed,
+        source=model.source,
+        shapes=tuple(shapes.resolved(model, case.batch).items()),
+        data=the_plan.data,
+    )
 
 
 def measure(
@@ -381,10 +435,11 @@ def _has_probes(the_plan: Plan) -> bool:
 
 
 def _check_numbers(request: Request) -> None:
-    if request.threads < 1:
-        raise UsageError(f"--threads must be 1 or more, not {request.threads}.")
-    if not 1 <= request.batch <= MOST_IMAGES:
-        raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {request.batch}.")
+    if min(request.threads) < 1:
+        raise UsageError(f"--threads must be 1 or more, not {min(request.threads)}.")
+    for batch in request.batches:
+        if not 1 <= batch <= MOST_IMAGES:
+            raise UsageError(f"--batch must be between 1 and {MOST_IMAGES}, not {batch}.")
     if not 0 <= request.seed < 1 << 32:
         raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {request.seed}.")
     if request.launches is not None and request.launches < 3:
@@ -410,11 +465,14 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 
 
-def _baseline(request: Request, models: Sequence[str]) -> str:
-    """Return the baseline's name: the one asked for (which must be measured), the default if it is measured, else the first."""
+def _baseline(request: Request, models: Sequence[Model]) -> str:
+    """Return the baseline's id: the one asked for (which must be measured), the default if it is measured, else the first."""
+    ids = [model.id for model in models]
     if request.baseline is None:
-        return DEFAULT_BASELINE if DEFAULT_BASELINE in models else models[0]
-    name = catalog.card(request.baseline).name
-    if name not in models:
-        raise UsageError(f"the baseline {name!r} is not among the models to measure: {', '.join(models)}.")
-    return name
+        return DEFAULT_BASELINE if DEFAULT_BASELINE in ids else ids[0]
+    for model in models:
+        if request.baseline in (model.id, model.title):
+            return model.id
+    if ":" not in request.baseline and "/" not in request.baseline:
+        catalog.card(request.baseline)  # a name that is nobody's gets the nearest one
+    raise UsageError(f"the baseline {request.baseline!r} is not among the models to measure: {', '.join(ids)}.")

@@ -35,25 +35,27 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
 
     Exports what the cache lacks. The affinity is restored and the sessions are closed afterwards.
     """
-    from mnbench import backends, environment
+    from mnbench import backends, environment, sources
     from mnbench.compare import spec_of
     from mnbench.export import ensure_all
     from mnbench.measure import timing
     from mnbench.measure.messages import OpenRequest
     from mnbench.measure.worker import open_session, pin
-    from mnbench.records import Case
+    from mnbench.records import Case, Plan
 
     affinity = os.sched_getaffinity(0)
     opened: list[Session] = []
 
     def open_network(model: str, backend: str) -> tuple[Session, OpenReply]:
-        case = Case(model=model, backend=backend)
+        (found,) = sources.resolve([model])
+        case = Case(model=found.id, backend=backend, precision=found.precision)
+        the_plan = Plan(cases=(case,), models=(found,), baseline=found.id, launches=1, cpus=environment.choose_cpus(1))
         runtime = backends.require(backend, case.precision)
         kind = runtime.format
         os.environ.update({name: value.format(threads=case.threads) for name, value in runtime.environment.items()})
-        wanted = (spec_of(case, seed=0), kind)
+        wanted = (spec_of(case, the_plan), kind)
         artifact = ensure_all([wanted], mnbench_cache)[wanted]
-        request = OpenRequest(case=case, artifact=artifact, cache=str(mnbench_cache), cpus=environment.choose_cpus(1))
+        request = OpenRequest(case=case, artifact=artifact, cache=str(mnbench_cache), cpus=the_plan.cpus)
         session, reply = open_session(request)
         opened.append(session)
         timing.time_for(session.run, SETTLE_NS)

@@ -22,13 +22,20 @@ SCHEMA_VERSION = 1
 
 
 class Format(StrEnum):
-    """What a file on disk is, and therefore which backends can open it."""
+    """The formats that mnbench knows itself; other packages add theirs by name (`mnbench.converters`).
+
+    The last three are no files of ours: they are what a source of models gives, and where a search for a way to a backend's
+    format begins.
+    """
 
     ONNX = "onnx"
     OPENVINO_IR = "openvino-ir"
     TORCH_STATE = "torch-state"
     PROBE = "probe"
     NONE = "none"
+    TORCH_MODULE = "torch-module"
+    ONNX_FILE = "onnx-file"
+    IR_FILE = "openvino-ir-file"
 
 
 class Verdict(StrEnum):
@@ -106,6 +113,69 @@ class ModelCard:
         return self.input_chw[1]
 
 
+BATCH = "batch"
+"""In `TensorSpec.dims`: the axis that `Case.batch` fills."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a model."""
+
+    name: str
+    dtype: str
+    """As numpy names it (float32, int64, bool …), or bfloat16; empty where only the shape was given."""
+    dims: tuple[int | str, ...]
+    """Numbers; `BATCH`; or a symbol: of an output, whose size is known only after running."""
+    filled: str = ""
+    """Of an artefact's input: where its numbers come from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a model comes from."""
+
+    scheme: str
+    """A name of the registry `mnbench.sources`: catalog, onnx, ir, pt2, timm, torchvision, python …"""
+    locator: str
+    """What that source finds it by: a name, an absolute path, `FILE.py:FUNCTION`."""
+    sha256: str = ""
+    """Of the content, where the model is a file; empty where a builder's code decides it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What the user named, looked at once. Cases name it by its id; workers and exporters are given what they need of it."""
+
+    id: str
+    """Safe in file names and in CSV files, unique within a run: what tables call the model."""
+    title: str
+    """As the user named it."""
+    source: Source
+    inputs: tuple[TensorSpec, ...] = ()
+    """As far as they are known before the model is opened: of a torch module only the shapes that were asked for."""
+    precision: str = "fp32"
+    """Of a file that is quantised already, int8: what an ordinary run of it computes in."""
+    card: ModelCard | None = None
+    """What was published about it; None for a model that the catalog does not have."""
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Something to know about a model or a file, found when it was looked at, opened or run: becomes a caveat."""
+
+    code: str
+    observed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """Data of the user's to measure with (`--input`)."""
+
+    path: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSpec:
     """Everything that decides an artefact's content. Equal specs give equal cache keys."""
@@ -115,8 +185,17 @@ class ExportSpec:
     batch: int
     opset: int
     seed: int
+    source: Source
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """(name, sizes) of inputs; those that are not named have the source's own."""
+    data: DataFile | None = None
     node_order: int = 0
     """0: the nodes of the graph stand as the exporter wrote them. Others are seeds of another topological order."""
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The sizes of `shapes` by the name of the input."""
+        return dict(self.shapes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,25 +217,35 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One exported file, and how far its outputs are from torch's on the stored feed."""
+    """One file that a runtime opens, and how far its outputs are from its reference on the stored feed."""
 
     spec: ExportSpec
-    format: Format
+    format: str
+    """A `Format`, or one that another package adds."""
     path: str
-    """Main file, relative to the cache folder (OpenVINO's weights lie beside it)."""
+    """Main file, relative to the cache folder (OpenVINO's weights lie beside it); absolute for the user's own file."""
     sha256: Mapping[str, str]
     """Digest of each file of the artefact, by name relative to the cache folder."""
     size_bytes: int
     exporter: str
     max_abs_error: float
     max_rel_error: float
-    """max |y - y_torch| / max |y_torch| over the stored feed."""
+    """max |y - r| / max |r| over the stored feed and all outputs, r being the reference's; 0 without a reference."""
     explained_rel_error: Mapping[str, float]
-    """By precision: the largest relative difference from torch's fp32 outputs that computing in it explains."""
+    """By precision: the largest relative difference from the reference that computing in it explains."""
     feed_path: str
-    """.npz beside it with the arrays `input` and `output` (torch's answer)."""
+    """.npz beside it with the arrays `input_0` … and, where there is a reference, its answers `output_0` …"""
     params: int
     madds: int
+    inputs: tuple[TensorSpec, ...] = ()
+    """In the order of the arrays of the feed, with their sizes."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """Likewise; a size that is known only after running is a symbol. Empty where no reference could tell them."""
+    reference: str = "torch"
+    """What computed the answers of the feed; empty where nothing could, and outputs are not compared."""
+    strict: bool = True
+    """Outputs beyond what is explained are an error. Of a user's model they are a caveat: nobody knows which is right."""
+    remarks: tuple[Remark, ...] = ()
     denormal_weights: int = 0
     denormal_activations: int = 0
     """Values too small for a normal float32, in the weights and in what the layers put out for the stored feed."""
@@ -253,7 +342,11 @@ class Plan:
 
     cases: tuple[Case, ...]
     baseline: str
-    """Model whose case in the same backend, precision, batch and threads is the denominator of `ratio`."""
+    """Id of the model whose case in the same backend, precision, batch and threads is the denominator of `ratio`."""
+    models: tuple[Model, ...] = ()
+    """What the cases measure. Studies name networks of the catalog alone; those are added before anything is made."""
+    data: DataFile | None = None
+    """The user's data, which every model with inputs of such names is run on."""
     launches: int
     """Most launches per case. Fewer are made when the budget ends first."""
     rounds_per_launch: int = 3
@@ -305,6 +398,10 @@ class Plan:
     environments: tuple[ToolEnvironment, ...] = ()
     """Environments to compare, the baseline first; empty where this one alone is measured. Each case is then compared with
     the same case in the first one, and with no other."""
+
+    def model(self, case: Case) -> Model:
+        """Return what a case measures. Raises KeyError for the case that times the harness, which runs no model."""
+        return {model.id: model for model in self.models}[case.model]
 
     def tool_environment(self, case: Case) -> ToolEnvironment:
         """Return where a case finds its runtime and artefacts; for a case without a label this environment."""
@@ -384,8 +481,10 @@ class Samples:
     first_ns: int
     """Latency of the very first inference."""
     max_abs_error: float | None
-    """Largest absolute difference between this session's outputs and torch's; None for a backend that has no outputs."""
+    """Largest absolute difference between this session's outputs and the reference's; None where there are none to compare."""
     max_rel_error: float | None
+    remarks: tuple[Remark, ...] = ()
+    """What was found when the model was opened and had run once."""
     layout: Layout | None = None
     """None in runs stored before it was drawn."""
     rounds: tuple[Round, ...] = ()
@@ -407,12 +506,16 @@ class Memory:
         return max(0, self.peak_bytes - self.imported_bytes)
 
 
+BEFORE_LAUNCH = -1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFailure:
     """A launch that gave no usable figures, and why."""
 
     case: Case
     launch: int
+    """`BEFORE_LAUNCH` where the model could not be brought to the backend at all."""
     reason: str
     log_tail: str = ""
 
@@ -523,7 +626,6 @@ class Run:
     measuring_s: float
     environment: Environment
     plan: Plan
-    models: tuple[ModelCard, ...]
     artifacts: tuple[Artifact, ...]
     replicas: tuple[Replica, ...] = ()
     """Further files of the artefacts, which launches use in turn."""
@@ -535,6 +637,11 @@ class Run:
     caveats: tuple[Caveat, ...] = ()
     ceilings: Ceilings | None = None
     """Of this host, from an earlier run; None when there was none. A run of probes has its own in its samples."""
+
+    @property
+    def models(self) -> tuple[ModelCard, ...]:
+        """The cards of the catalog's networks among the run's models."""
+        return tuple(model.card for model in self.plan.models if model.card is not None)
 
     def unmeasured(self) -> tuple[Case, ...]:
         """Return the planned cases of which there is not one round, or, where memory alone is planned, no reading."""

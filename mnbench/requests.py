@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 
 from mnbench import tool_environments
 from mnbench.compare import Request
@@ -30,8 +31,10 @@ def compare_request(options: argparse.Namespace) -> Request:
         suite=options.suite,
         backends=tuple(options.backends),
         precisions=tuple(options.precision),
-        batch=options.batch,
-        threads=options.threads,
+        batches=tuple(options.batch),
+        threads=tuple(options.threads),
+        shapes=shapes_of(options.shape or ()),
+        data=options.input,
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,
         launches=options.launches,
         budget_s=options.budget,
@@ -48,6 +51,23 @@ def compare_request(options: argparse.Namespace) -> Request:
         out=options.out,
         cache=options.cache,
     )
+
+
+def shapes_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the sizes by the name of the input of each `NAME=1,3,640,640`. Raises UsageError for a text of another form."""
+    found = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
+        try:
+            numbers = tuple(int(size) for size in sizes.replace("x", ",").split(","))
+        except ValueError:
+            numbers = ()
+        if not equals or not name or not numbers or min(numbers) < 1:
+            raise UsageError(f"--shape {text!r} is not NAME=SIZES, for example --shape images=1,3,640,640")
+        if name in found:
+            raise UsageError(f"--shape names the input {name!r} twice.")
+        found[name] = numbers
+    return found
 
 
 def study_options(options: argparse.Namespace) -> StudyOptions:

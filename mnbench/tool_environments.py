@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnbench import export, files
+from mnbench.backends import AS_FILED
 from mnbench.errors import UsageError
 from mnbench.measure import inspection
-from mnbench.records import Artifact, Case, Caveat, ExportSpec, Format, Plan, Severity, ToolEnvironment
+from mnbench.records import Artifact, Case, Caveat, ExportSpec, Plan, Severity, ToolEnvironment
 from mnbench.tables import keeps_its_name
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -73,10 +74,11 @@ def check_unchanged(plan: Plan) -> None:
 
 def backends_of(cases: Sequence[Case]) -> list[tuple[str, str]]:
     """Return each (backend, precision) of the cases that belong to an environment."""
-    return list(dict.fromkeys((case.backend, case.precision) for case in cases if case.environment))
+    asked = ((case.backend, "fp32" if case.precision in AS_FILED else case.precision) for case in cases if case.environment)
+    return list(dict.fromkeys(asked))
 
 
-def artifact_of(environment: ToolEnvironment, spec: ExportSpec, kind: Format) -> Artifact:
+def artifact_of(environment: ToolEnvironment, spec: ExportSpec, kind: str) -> Artifact:
     """Return the artefact that an environment with a folder of its own has. Raises UsageError as `export.find` does."""
     try:
         return export.find(Path(environment.artifacts), spec, kind)

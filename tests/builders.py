@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from mnbench.records import (
     Accuracy,
@@ -20,6 +21,7 @@ from mnbench.records import (
     ExportSpec,
     Format,
     LaunchFailure,
+    Model,
     ModelCard,
     Plan,
     Published,
@@ -27,6 +29,7 @@ from mnbench.records import (
     Round,
     Run,
     Samples,
+    Source,
     Verdict,
 )
 
@@ -142,7 +145,8 @@ def make_run(
     if null:
         cases.append(Case(model="none", backend="null"))
         values[cases[-1].id] = 0.00042
-    plan = Plan(cases=tuple(cases), baseline=baseline, launches=6, cpus=(0,), seed=20)
+    models = tuple(model_of(card) for card in cards)
+    plan = Plan(cases=tuple(cases), models=models, baseline=baseline, launches=6, cpus=(0,), seed=20)
     run = Run(
         id="20260801-101500-v2-table",
         started_utc="2026-08-01T10:15:00Z",
@@ -150,11 +154,15 @@ def make_run(
         measuring_s=88.4,
         environment=environment(cpu_model),
         plan=plan,
-        models=tuple(cards),
         artifacts=tuple(artifact(card) for card in cards),
         samples=tuple(samples(case, launch, values[case.id]) for case in cases for launch in range(2)),
     )
     return run, make_analysis(run, values, width_pct)
+
+
+def model_of(card: ModelCard) -> Model:
+    """Return the model of a network of the catalog."""
+    return Model(id=card.name, title=card.name, source=Source(scheme="catalog", locator=card.name), card=card)
 
 
 def make_analysis(run: Run, values: dict[str, float], width_pct: float) -> Analysis:
@@ -214,11 +222,24 @@ def environment(cpu_model: str) -> Environment:
     )
 
 
+def a_spec(model: str, **changes: Any) -> ExportSpec:
+    """Return what is exported of a network of the catalog."""
+    fields: dict[str, Any] = {"precision": "fp32", "batch": 1, "opset": 18, "seed": 0}
+    return ExportSpec(model=model, source=Source(scheme="catalog", locator=model), **{**fields, **changes})
+
+
+def spec_of(case: Case, *, seed: int = 0) -> ExportSpec:
+    """Return what is exported for a case of the catalog."""
+    return a_spec(case.model, batch=case.batch, seed=seed)
+
+
 def artifact(card: ModelCard) -> Artifact:
     """Return an exported file of the network, with counts beside the published ones."""
     return Artifact(
         explained_rel_error={"fp32": 1e-3},
-        spec=ExportSpec(model=card.name, precision="fp32", batch=1, opset=18, seed=0),
+        spec=a_spec(
+            card.name,
+        ),
         format=Format.ONNX,
         path=f"{card.name}.onnx",
         sha256={f"{card.name}.onnx": "0" * 64},

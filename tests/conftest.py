@@ -101,6 +101,6 @@ def an_environment(**changes: Any) -> Environment:
 def a_run(plan: Plan, *samples: Samples, **changes: Any) -> Run:
     fields: dict[str, Any] = {
         "id": "r1", "started_utc": "2026-01-01T00:00:00+00:00", "finished": True, "measuring_s": 1.0,
-        "environment": an_environment(), "plan": plan, "models": (), "artifacts": (), "samples": samples,
+        "environment": an_environment(), "plan": plan, "artifacts": (), "samples": samples,
     }  # fmt: skip
     return Run(**{**fields, **changes})

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mnbench import catalog
-from mnbench.records import Artifact, Case, Estimate, ExportSpec, Format, Run
+from mnbench.records import Artifact, Case, Estimate, Format, Run
 from mnbench.study_records import Finding
+from tests.builders import a_spec, model_of
 from tests.conftest import a_launch, a_plan, a_round, a_run
 
 Key = tuple[Any, ...]
@@ -40,10 +41,10 @@ def a_study_run(
             marks = ("busy",) if key in noisy and launch % 2 else ()
             made = a_round([latency_ns], order=launch * len(cases) + place, disturbances=marks)
             samples.append(a_launch(cases[key], launch, made))
-    plan = a_plan(*cases.values(), sweep=True, regimes=("steady",))
+    models = tuple(model_of(catalog.card(model)) for model in dict.fromkeys(key[0] for key in cases))
+    plan = a_plan(*cases.values(), models=models, sweep=True, regimes=("steady",))
     artifacts = tuple(an_artifact(model, madds[model]) for model in dict.fromkeys(key[0] for key in cases) if model in madds)
-    models = tuple(catalog.card(model) for model in dict.fromkeys(key[0] for key in cases))
-    return a_run(plan, *samples, **{"artifacts": artifacts, "models": models, **changes})
+    return a_run(plan, *samples, **{"artifacts": artifacts, **changes})
 
 
 def a_key_case(model: str, backend: str, threads: int = 1, batch: int = 1) -> Case:
@@ -52,7 +53,7 @@ def a_key_case(model: str, backend: str, threads: int = 1, batch: int = 1) -> Ca
 
 def an_artifact(model: str, madds: int, **changes: Any) -> Artifact:
     fields: dict[str, Any] = {
-        "spec": ExportSpec(model=model, precision="fp32", batch=1, opset=18, seed=0), "format": Format.ONNX,
+        "spec": a_spec(model), "format": Format.ONNX,
         "path": f"{model}.onnx", "sha256": {}, "size_bytes": 1, "exporter": "none", "max_abs_error": 0.0, "max_rel_error": 0.0,
         "explained_rel_error": {"fp32": 1e-3}, "feed_path": "", "params": 1_000_000, "madds": madds,
     }  # fmt: skip

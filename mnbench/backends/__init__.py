@@ -8,22 +8,22 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
-from mnbench.records import Artifact, Format, Layout
+from mnbench.records import Artifact
+from mnbench.sources.feeds import Feed as Feed
 from mnbench.tables import keeps_its_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "mnbench.backends"
-PAGE_BYTES = 4096
+AS_FILED = ("int8", "fp64")
+"""Precisions that a file has by itself: a backend runs it so, whatever it can be asked for."""
 
 BUILT_IN: Mapping[str, str] = {
     "ort": "mnbench.backends.ort:OrtBackend",
@@ -34,45 +34,6 @@ BUILT_IN: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
-    """The input every backend is given, and torch's answer to it.
-
-    `input` has shape (batch, channels, height, width), `output` (batch, classes); both float32 and C-contiguous.
-    """
-
-    input: NDArray[np.float32]
-    output: NDArray[np.float32]
-    output_offset_bytes: int = 0
-    """Where behind a page the buffer for a session's own outputs begins."""
-
-    @classmethod
-    def load(cls, path: Path, layout: Layout = Layout()) -> Feed:  # noqa: B008 - frozen
-        """Return the feed of a file, its input where `layout` says."""
-        with np.load(path) as arrays:
-            return cls(
-                input=aligned(arrays["input"], layout.input_offset_bytes),
-                output=aligned(arrays["output"]),
-                output_offset_bytes=layout.output_offset_bytes,
-            )
-
-    def output_buffer(self) -> NDArray[np.float32]:
-        """Return memory for a session's outputs, where the layout says, that holds no number yet."""
-        return aligned(np.full_like(self.output, np.nan), self.output_offset_bytes)
-
-
-def aligned(array: NDArray[np.float32], offset_bytes: int = 0) -> NDArray[np.float32]:
-    """Return a contiguous copy that begins `offset_bytes` behind a page, a multiple of 64 as runtimes' own tensors have it.
-
-    numpy's own large arrays begin 16 bytes behind a page, so that each 64-byte load of them touches two lines.
-    """
-    room = np.empty(array.size + 2 * PAGE_BYTES // 4, dtype=np.float32)
-    skip = (-room.ctypes.data % PAGE_BYTES + offset_bytes) // 4
-    copy = room[skip : skip + array.size].reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
 class Session(Protocol):
     """One opened model with its input and output bound."""
 
@@ -80,7 +41,7 @@ class Session(Protocol):
         """Do one inference on the bound input. Nothing else: this is the timed call."""
 
     def outputs(self) -> Sequence[NDArray[Any]]:
-        """Return the outputs of the last `run`; empty for a session that computes nothing."""
+        """Return the outputs of the last `run`, in the order of the model; empty for a session that computes nothing."""
 
     def effective(self) -> Mapping[str, str]:
         """Return the settings read back from the runtime: at least `threads`, `streams`, `precision`, `version`."""
@@ -102,7 +63,7 @@ class Backend(Protocol):
     """A runtime that can open one format of artefact."""
 
     name: str
-    format: Format
+    format: str
     packages: tuple[str, ...]
     """Distributions whose versions identify this runtime."""
     precisions: tuple[str, ...]
@@ -117,7 +78,7 @@ class Backend(Protocol):
         """Import the runtime, so that its cost can be told from that of opening a model."""
 
     def open(self, artifact: Artifact | None, root: Path, feed: Feed | None, *, threads: int, precision: str) -> Session:
-        """Open `artifact` (a path relative to `root`) with `feed.input` bound.
+        """Open `artifact` (a path relative to `root`) with the inputs of `feed` bound.
 
         Raises UsageError for a precision the backend does not know.
         """
@@ -165,7 +126,8 @@ def require(name: str, precision: str) -> Backend:
 
 
 def check_precision(name: str, precision: str) -> None:
-    """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend."""
+    """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend.
+    """
     backend = get(name)
     if precision not in backend.precisions:
         known = ", ".join(backend.precisions)

@@ -7,14 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.backends import Feed, missing_sentence
 from mnbench.errors import WorkerError
-from mnbench.records import Artifact, Format
+from mnbench.records import Artifact, Format, TensorSpec
 
-_HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16"}
-_PRECISION_OF_TYPE = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "f32": "fp32", "f16": "fp16"}
+_HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Of a quantised file the layers that were left in floats run in fp32."""
+_PRECISION_OF_TYPE = {
+    "float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "f32": "fp32", "f16": "fp16", "f64": "fp64",
+    "i8": "int8", "u8": "int8", "int8_t": "int8", "uint8_t": "int8", "int8": "int8", "uint8": "int8",
+}  # fmt: skip
+_TYPE_OF_DTYPE = {
+    "float32": "f32", "float64": "f64", "float16": "f16", "bool": "boolean", "int8": "i8", "int16": "i16", "int32": "i32",
+    "int64": "i64", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
+}  # fmt: skip
 COMPUTE_LAYERS = frozenset({"Convolution", "GroupConvolution", "FullyConnected", "MatMul", "Deconvolution"})
 
 
@@ -27,8 +36,12 @@ class OpenVinoSession:
 
         # Without the precision hint an fp32 model runs in bf16 on a CPU that has bf16 instructions (docs/methodology.md).
         # Pinning is off because the launch has pinned the process already; OpenVINO's own would narrow it further.
-        self._compiled = ov.Core().compile_model(
-            path,
+        core = ov.Core()
+        model = core.read_model(path)
+        if model.is_dynamic():  # a file of the user's; ours have fixed sizes
+            model.reshape({model.input(place): list(array.shape) for place, array in enumerate(feed.inputs)})
+        self._compiled = core.compile_model(
+            model,
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
@@ -39,17 +52,24 @@ class OpenVinoSession:
                 **({"PERF_COUNT": True} if counters else {}),
             },
         )
-        self._input = feed.input
-        self._output = feed.output_buffer()
         self._request = self._compiled.create_infer_request()
-        self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
-        self._request.set_output_tensor(ov.Tensor(self._output, shared_memory=True))
+        buffers = feed.output_buffers()
+        self._kept = (*feed.inputs, *buffers)  # shared with the runtime, not copied
+        for place, (array, spec) in enumerate(zip(feed.inputs, feed.input_specs, strict=True)):
+            self._request.set_input_tensor(place, _tensor(array, spec))  # by place: OpenVINO renames some inputs
+        for place, buffer in enumerate(buffers):
+            port = self._compiled.output(place)
+            if buffer is None or not port.partial_shape.is_static or tuple(port.shape) != buffer.shape:
+                continue
+            if port.element_type.get_type_name() == _TYPE_OF_DTYPE.get(str(buffer.dtype)):
+                self._request.set_output_tensor(place, ov.Tensor(buffer, shared_memory=True))
 
     def run(self) -> None:
         self._request.infer(share_outputs=True)  # else the wrapper copies the outputs to new arrays
 
     def outputs(self) -> Sequence[NDArray[Any]]:
-        return (self._output,)
+        tensors = (self._request.get_output_tensor(place) for place in range(len(self._compiled.outputs)))
+        return tuple(_array(tensor) for tensor in tensors)
 
     def effective(self) -> Mapping[str, str]:
         ov = runtime()
@@ -61,7 +81,7 @@ class OpenVinoSession:
             "threads": str(self._compiled.get_property("INFERENCE_NUM_THREADS")),
             "streams": str(self._compiled.get_property("NUM_STREAMS")),
             # What the layers that multiply were compiled to, which is the fact; the hint is only the wish.
-            "precision": "+".join(sorted({_PRECISION_OF_TYPE.get(kind, kind) for kind in kernels})) or hint,
+            "precision": "+".join(sorted({_PRECISION_OF_TYPE.get(kind, kind) for kind in kernels or [hint]})),
             "precision_hint": hint,
             "layers": ",".join(f"{kind}:{count}" for kind, count in sorted(kernels.items())),
             "version": ov.get_version(),
@@ -108,6 +128,21 @@ def runtime() -> Any:
     import openvino
 
     return openvino
+
+
+def _tensor(array: NDArray[Any], spec: TensorSpec) -> Any:
+    """Return a tensor on the memory of an array of a feed."""
+    ov = runtime()
+    if spec.dtype == "bfloat16":
+        return ov.Tensor(array, list(array.shape), ov.Type.bf16)
+    return ov.Tensor(array, shared_memory=True)
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """Return a copy of a tensor's numbers; of bfloat16 the bits."""
+    if tensor.element_type.get_type_name() == "bf16":
+        return np.array(tensor.data).view(np.uint16)
+    return np.array(tensor.data)
 
 
 def _pairs(text: str) -> dict[str, str]:

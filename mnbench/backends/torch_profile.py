@@ -26,7 +26,7 @@ class ProfiledTorch(TorchSession):
     """Times are whole nanoseconds."""
 
     def __init__(self, path: Path, artifact: Artifact, feed: Feed, *, threads: int) -> None:
-        super().__init__(path, artifact.spec.model, feed, threads=threads)
+        super().__init__(path, artifact.spec, feed, threads=threads)
         self._layers = [layer.name for layer in artifact.layers]
         self._runs = 0
         self._profiler: Any = None

@@ -1,13 +1,11 @@
-"""torch → files that runtimes open, each checked against torch, kept in a content-addressed cache.
+"""From what a source gives to the files that runtimes open, each with its feed, kept in a content-addressed cache.
 
-    torch state + feed ──▶ ONNX ──▶ OpenVINO IR
-
-One exporter per format, found in one literal table. A format's exporter may ask for another format first.
+`ways` has the converters between formats; the way from a source's format to a backend's is searched for.
 """
 
 from __future__ import annotations
 
-from mnbench.export.batch import ensure_all
+from mnbench.export.batch import Exports, ensure_all, ensure_each
 from mnbench.export.folder import find, holds_artifacts
 
-__all__ = ["ensure_all", "find", "holds_artifacts"]
+__all__ = ["Exports", "ensure_all", "ensure_each", "find", "holds_artifacts"]

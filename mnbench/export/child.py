@@ -1,8 +1,8 @@
 """The child processes that export networks, so that torch and its exporter never weigh on the process that measures.
 
 Run as `python -m mnbench.export.child OUT` with the number of an inherited pipe; standard input is a JSON list of orders. What
-was made is in the cache. The pipe gets one line for each order: `made MODEL`, or `failed REASON`, which ends the process with
-exit code 1; before that `waits MODEL` where another process is making what it needs.
+was made is in the cache. The pipe gets one line for each order that was made, `made MODEL`, one for each format that could not
+be, `failed MODEL FORMAT REASON`, and `waits MODEL` where another process is making what it needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, MnbenchError
 from mnbench.export.cache import ensure, on_wait
 from mnbench.processes import die_with_parent, pipe, quiet, refusal
-from mnbench.records import ExportSpec, Format
+from mnbench.records import ExportSpec
 
 MADE, FAILED, WAITS = "made ", "failed ", "waits "
 LONGEST_REASON = 1000
@@ -37,19 +37,22 @@ class Order:
     """What is to be made of one network: its formats and node orders, in one cache."""
 
     model: str
-    wanted: tuple[tuple[ExportSpec, Format], ...]
+    wanted: tuple[tuple[ExportSpec, str], ...]
     cache: str
+    timeout_s: float = 0.0
+    """The process ends itself when the order takes longer; 0 for no limit."""
 
 
 def carry_out(
     shares: Sequence[Sequence[Order]], done: Callable[[str], None], waits: Callable[[str], None] = lambda _: None
-) -> None:
-    """Have one child process make each share of the orders, telling `done` each network's name.
+) -> dict[tuple[str, str], str]:
+    """Have one child process make each share of the orders, telling `done` each model's name.
 
-    `waits` is told the name of a network that another process is making, for which a child waits.
+    `waits` is told the name of a model that another process is making, for which a child waits. Returns why some were not made,
+    by (model, format), or (model, "") for the orders of a child that died.
 
-    Raises ExportError with the first reason, after the other children ended. An exception from outside, such as
-    KeyboardInterrupt, ends them at once: they have a session of their own, so Ctrl-C is the parent's to handle.
+    Raises ExportError when no process can be started. An exception from outside, such as KeyboardInterrupt, ends the children
+    at once: they have a session of their own, so Ctrl-C is the parent's to handle.
     """
     read_end, write_end = pipe()
     with os.fdopen(read_end, "rb") as answers, contextlib.ExitStack() as ending:
@@ -58,10 +61,12 @@ def carry_out(
             children = [ending.enter_context(_child(share, write_end, threads)) for share in shares]
         finally:
             os.close(write_end)
-        reasons = list(_listen(answers, done, waits))
-        reasons += [reason for process, chatter in children if (reason := _epitaph(process, chatter))]
-    if reasons:
-        raise ExportError(reasons[0])
+        reasons = dict(_listen(answers, done, waits))
+        for share, (process, chatter) in zip(shares, children, strict=True):
+            if reason := _epitaph(process, chatter, share):
+                for order in share:
+                    reasons.setdefault((order.model, ""), reason)
+    return reasons
 
 
 @contextlib.contextmanager
@@ -95,8 +100,10 @@ def _child(orders: Sequence[Order], answers: int, threads: int) -> Iterator[tupl
                 process.kill()
 
 
-def _listen(answers: Iterable[bytes], done: Callable[[str], None], waits: Callable[[str], None]) -> Iterator[str]:
-    """Tell `done` what is made and `waits` what is waited for, until every child closed the pipe; yield reasons of failure."""
+def _listen(
+    answers: Iterable[bytes], done: Callable[[str], None], waits: Callable[[str], None]
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """Tell `done` what is made and `waits` what is waited for, until every child closed the pipe; yield what failed."""
     for line in answers:
         text = line.decode(errors="replace").strip()
         if text.startswith(MADE):
@@ -104,17 +111,25 @@ def _listen(answers: Iterable[bytes], done: Callable[[str], None], waits: Callab
         elif text.startswith(WAITS):
             waits(text.removeprefix(WAITS))
         elif text.startswith(FAILED):
-            yield text.removeprefix(FAILED)
+            model, kind, reason = text.removeprefix(FAILED).split(" ", 2)
+            yield (model, kind), reason
 
 
-def _epitaph(process: subprocess.Popen[bytes], chatter: IO[bytes]) -> str:
+def _epitaph(process: subprocess.Popen[bytes], chatter: IO[bytes], share: Sequence[Order]) -> str:
     """Wait for a child's end; return an empty string for a good one, else what can be said of it from outside."""
     code = process.wait()
-    if code < 0:
-        return f"the process that exports networks was killed by {signal.Signals(-code).name}; is there enough memory?"
+    if not code:
+        return ""
+    if code == -signal.SIGALRM:
+        limit = max(order.timeout_s for order in share)
+        return f"one inference takes more than {limit:g} s: opening the model and running it took longer (--timeout)."
     chatter.seek(0)
-    last = chatter.read().decode(errors="replace").strip().splitlines()[-1:]
-    return f"the process that exports networks failed: {' '.join(last)}" if code else ""
+    last = " ".join(chatter.read().decode(errors="replace").strip().splitlines()[-1:])[:LONGEST_REASON]
+    if code == -signal.SIGKILL:
+        return "the process that exports networks was killed by SIGKILL; is there enough memory?"
+    if code < 0:
+        return f"the model ends the process that opens it with {signal.Signals(-code).name}{f': {last}' if last else '.'}"
+    return f"the process that exports networks failed: {last}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,22 +138,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (answers,) = (int(text) for text in (arguments or sys.argv[1:]))
     for order in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order]):
         on_wait.set(functools.partial(os.write, answers, f"{WAITS}{order.model}\n".encode()))
-        reason = " ".join(_make(order).split())[:LONGEST_REASON]
-        os.write(answers, (f"{FAILED}{reason}\n" if reason else f"{MADE}{order.model}\n").encode())
-        if reason:
-            return 1
+        if order.timeout_s:
+            signal.setitimer(signal.ITIMER_REAL, order.timeout_s)  # its signal ends the process, whatever a runtime is doing
+        failed = False
+        for spec, kind in order.wanted:
+            if reason := " ".join(_make(order, spec, kind).split()):
+                failed = True
+                os.write(answers, f"{FAILED}{order.model} {kind} {reason}".encode()[:LONGEST_REASON] + b"\n")
+        if not failed:
+            os.write(answers, f"{MADE}{order.model}\n".encode())
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 
-def _make(order: Order) -> str:
-    """Make one order; return an empty string, or why it could not be made."""
+def _make(order: Order, spec: ExportSpec, kind: str) -> str:
+    """Make one artefact; return an empty string, or why it could not be made."""
     try:
-        for spec, kind in order.wanted:
-            ensure(spec, kind, Path(order.cache))
+        ensure(spec, kind, Path(order.cache))
     except MnbenchError as error:
         return str(error)
     except OSError as error:
         return f"{order.model} could not be written to the cache {order.cache}: {error.strerror or error}."
+    except MemoryError:
+        return f"{order.model} needs more memory than there is."
     except Exception as error:  # exporters raise many types of their own; whatever it is, the user gets a sentence
         return f"{order.model} could not be exported: {type(error).__name__}: {error}"
     return ""

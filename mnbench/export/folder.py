@@ -14,12 +14,12 @@ import msgspec
 
 from mnbench.errors import UsageError
 from mnbench.export.cache import RECORD, read_intact
-from mnbench.records import Artifact, ExportSpec, Format
+from mnbench.records import Artifact, ExportSpec
 
 
 class _Head(msgspec.Struct):
     spec: ExportSpec
-    format: Format
+    format: str
 
 
 class _Record(msgspec.Struct):
@@ -33,7 +33,7 @@ def holds_artifacts(folder: Path) -> bool:
     return next(_records(folder), None) is not None
 
 
-def find(folder: Path, spec: ExportSpec, kind: Format) -> Artifact:
+def find(folder: Path, spec: ExportSpec, kind: str) -> Artifact:
     """Return the artefact of the same network, precision, batch and seed in `kind`, whatever its opset.
 
     Its digests are verified. Raises UsageError when there is none, more than one, or one that was changed since it was made.
@@ -60,7 +60,7 @@ def _records(folder: Path) -> Iterator[Path]:
     yield from sorted(path for path in folder.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
 
 
-def _is(record: Path, spec: ExportSpec, kind: Format) -> bool:
+def _is(record: Path, spec: ExportSpec, kind: str) -> bool:
     try:
         head = msgspec.json.decode(record.read_bytes(), type=_Record).artifact
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):

@@ -10,38 +10,62 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
 
-from mnbench import catalog, zoo
+from mnbench import catalog, sources, zoo
 from mnbench.catalog.operators import CHAIN_FAMILY
 from mnbench.errors import ExportError
-from mnbench.export.cache import Made, ensure, file_errors, made_from
+from mnbench.export.cache import Made, ensure, made_from
 from mnbench.export.chain_graph import INPUT, OUTPUT, graph_of
-from mnbench.records import ExportSpec, Format
+from mnbench.records import Artifact, ExportSpec, Format
+from mnbench.sources.feeds import Array, Feed, difference
+from mnbench.sources.ort_values import bits_of, ort_value
+
+LARGEST_ALONE_BYTES = 1_500_000_000
+"""Of weights in the .onnx file itself, whose format ends at 2 GiB."""
 
 
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
-    """Write model.onnx. Raises ExportError when the file is not as this module's first line promises."""
+    """Write model.onnx. Raises ExportError when a network of the catalog does not come out as this module promises."""
     if spec.node_order:
         return _reordered(spec, folder, cache)
     state = ensure(spec, Format.TORCH_STATE, cache)
-    card = catalog.card(spec.model)
-    module = zoo.build(card, weights=torch.load(cache / state.path, weights_only=True))
-    with np.load(cache / state.feed_path) as feed:
-        x, y = feed["input"], feed["output"]
+    feed = Feed.load(cache / state.feed_path, state)
+    opened = sources.open_module(spec.source, spec.seed)
+    if opened.has_state:
+        load_state(spec, opened.module, cache / state.path)
     path = folder / "model.onnx"
-    if card.family == CHAIN_FAMILY:
+    if state.strict and catalog.card(spec.source.locator).family == CHAIN_FAMILY:
         exporter = f"mnbench graph writer, opset {spec.opset}"
-        onnx.save(graph_of(module, tuple(x.shape), tuple(y.shape), spec.opset), path)
+        onnx.save(graph_of(opened.module, feed.inputs[0].shape, feed.outputs[0].shape, spec.opset), path)
     else:
         exporter = f"torch.onnx (dynamo) {torch.__version__}, opset {spec.opset}"
-        _export_with_torch(module, x, path, spec.opset)
-    check_file(path, spec)
-    return made_from(state, main=path.name, exporter=exporter, errors=file_errors("the ONNX file", _run(path, x), y))
+        _export_with_torch(opened.exported or opened.module, state, feed, path, spec.opset)
+    return _checked(spec, state, feed, path, exporter)
+
+
+def load_state(spec: ExportSpec, module: torch.nn.Module, path: Path) -> None:
+    """Give a module the weights that its reference was computed with."""
+    state = torch.load(path, weights_only=True)
+    if spec.source.scheme == "catalog":
+        zoo.load_weights(module, state)
+    else:
+        module.load_state_dict(state)
+
+
+def _checked(spec: ExportSpec, source: Artifact, feed: Feed, path: Path, exporter: str) -> Made:
+    """Return what was made, with how far its outputs are from the reference's."""
+    if source.strict:
+        check_file(path, spec)
+    told = difference(_run(path, source, feed), feed.outputs, source.outputs)
+    if source.strict and told.told:
+        raise ExportError(f"{spec.model} as ONNX: {told.told}.")
+    return made_from(source, main=path.name, exporter=exporter, errors=(told.max_abs, told.max_rel))
 
 
 def _reordered(spec: ExportSpec, folder: Path, cache: Path) -> Made:
@@ -53,11 +77,8 @@ def _reordered(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     model.graph.node.extend(nodes)
     path = folder / "model.onnx"
     onnx.save(model, path)
-    check_file(path, spec)
-    with np.load(cache / source.feed_path) as feed:
-        x, y = feed["input"], feed["output"]
     exporter = f"{source.exporter}, node order {spec.node_order}"
-    return made_from(source, main=path.name, exporter=exporter, errors=file_errors("the ONNX file", _run(path, x), y))
+    return _checked(spec, source, Feed.load(cache / source.feed_path, source), path, exporter)
 
 
 def reordered(graph: onnx.GraphProto, generator: random.Random) -> list[onnx.NodeProto]:
@@ -92,19 +113,31 @@ def _read_by(node: onnx.NodeProto) -> Iterator[str]:
                 yield from _read_by(child)
 
 
-def _export_with_torch(module: torch.nn.Module, x: np.ndarray, path: Path, opset: int) -> None:
+def _export_with_torch(
+    module: torch.nn.Module | torch.export.ExportedProgram, state: Artifact, feed: Feed, path: Path, opset: int
+) -> None:
+    tensors = tuple(tensor_of(array, spec.dtype) for array, spec in zip(feed.inputs, state.inputs, strict=True))
+    names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]} if state.strict else {
+        "input_names": [spec.name for spec in state.inputs], "output_names": [spec.name for spec in state.outputs]
+    }  # fmt: skip
+    large = sum(array.nbytes for array in feed.inputs) + state.size_bytes > LARGEST_ALONE_BYTES
     with _quiet():
         torch.onnx.export(
             module,
-            (torch.from_numpy(x),),
+            tensors,
             path,
             dynamo=True,
             opset_version=opset,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            external_data=False,
+            external_data=large,
             optimize=True,
+            **names,
         )
+
+
+def tensor_of(array: Array, dtype: str) -> torch.Tensor:
+    """Return an array of a feed as a tensor of its type."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
 
 
 def check_file(path: Path, spec: ExportSpec) -> None:
@@ -132,10 +165,13 @@ def unfolded_normalisations(model: onnx.ModelProto) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(path: Path, x: np.ndarray) -> np.ndarray:
+def _run(path: Path, source: Artifact, feed: Feed) -> list[Array]:
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (output,) = session.run([OUTPUT], {INPUT: x})
-    return np.asarray(output)
+    values = {
+        value.name: ort_value(array, spec.dtype)
+        for value, array, spec in zip(session.get_inputs(), feed.inputs, source.inputs, strict=True)
+    }
+    return [bits_of(value) for value in session.run_with_ort_values([value.name for value in session.get_outputs()], values)]
 
 
 @contextlib.contextmanager

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from mnbench.catalog import probes
 from mnbench.errors import UsageError
 from mnbench.export.cache import Made
 from mnbench.records import ExportSpec, LayerCost
+from mnbench.sources import feeds
 
 
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
-    """Write probe.json, and a feed of one zero in the place of an input.
+    """Write probe.json, and an empty feed.
 
     The layer holds the work of one call: the MAdds of all threads, or the elements that each thread reads and writes; its
     `params` are the elements of the buffer in which a thread does so.
@@ -25,7 +25,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         raise UsageError(f"backend 'probe' runs kernels such as matmul_1024 or read_16k, not the network {spec.model!r}.")
     if spec.batch != 1:
         raise UsageError(f"probe {spec.model!r} has no batch; it was asked for {spec.batch}.")
-    np.savez(folder / "feed.npz", input=np.zeros(1, np.float32), output=np.zeros(1, np.float32))
+    feeds.save(folder / "feed.npz", [], [])
     moved = probe.elements * probe.passes
     work = LayerCost(
         name=probe.name,
@@ -48,6 +48,8 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         denormal_activations=0,
         uncounted=(),
         explained_rel_error={"fp32": 0.0, "bf16": 0.0, "int8": 0.0},
-        feed_path="",
+        inputs=(),
+        outputs=(),
+        reference="",
         layers=(work,),
     )

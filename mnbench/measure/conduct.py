@@ -133,7 +133,7 @@ class _Waves(Conductor):
         order = list(cases)
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
         memory_bytes = available_memory_bytes()  # unknown: the wave stays whole, for its cases are compared with each other
-        of_each = WORKER_BYTES + order[0].batch * IMAGE_BYTES
+        of_each = WORKER_BYTES + max(case.batch for case in order) * IMAGE_BYTES
         in_memory = len(order) if memory_bytes is None else int(memory_bytes * 0.6 / of_each)
         alive = max(1, min(in_memory, spare_files() // FILES_OF_A_WORKER))
         for first in range(0, len(order), alive):
@@ -146,7 +146,7 @@ class _Waves(Conductor):
         """Open one launch of each case, give each its round in turn, end them all."""
         with self._workers(cases, launch) as workers, ExitStack() as stack:
             opened = [case for case in cases if case.id in workers and self._open(workers[case.id], case, launch)]
-            stack.enter_context(_away_from(self._cpus_of(cases[0], launch)))
+            stack.enter_context(_away_from(self._wave_cpus(launch)))
             steady = self._plan.rounds_per_launch
             cold = [case for case in opened if self._needs(case, "cold", self._plan.cold_launches)]
             for index in range(steady + ("cold" in self._plan.regimes)):

@@ -23,7 +23,7 @@ from mnbench.measure.launcher import Worker
 from mnbench.measure.layout import layout_of
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
-from mnbench.records import Artifact, Case, LaunchFailure, Layout, Memory, Plan, Round, Samples
+from mnbench.records import NULL_BACKEND, Artifact, Case, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 from mnbench.stats.rounds import usable_rounds
 
@@ -183,7 +183,11 @@ class Conductor:
         return True
 
     def _cpus_of(self, case: Case, launch: int) -> tuple[int, ...]:
-        """Return the CPUs a launch is pinned to: all of the plan's, or one of its sets; in a wave all cases share them."""
+        """Return the CPUs a launch is pinned to: the last ones, as many as it has threads, of those that its wave has."""
+        return self._wave_cpus(launch)[-case.threads :]
+
+    def _wave_cpus(self, launch: int) -> tuple[int, ...]:
+        """Return the CPUs of a wave: all of the plan's, or one of its sets."""
         sets = self._plan.cpu_sets or (self._plan.cpus,)
         return sets[launch % len(sets)]
 
@@ -279,7 +283,9 @@ class Conductor:
         self._samples.pop((case.id, launch), None)
 
     def _given_up(self, case: Case) -> bool:
-        """A case is left out after two failures, or after one if it never gave a figure in this sitting."""
+        """A case is left out after two failures, after one if it never gave a figure in this sitting, and without a file."""
+        if case.backend != NULL_BACKEND and not self._artifacts[case.id]:
+            return True
         gave_figures = any(samples.case == case and samples.rounds for samples in self._samples.values())
         if any(failed == case.id for failed, _ in self._failed_launches) and not gave_figures:
             return True
@@ -313,4 +319,5 @@ def _launch(case: Case, launch: int, block: int, layout: Layout, reply: OpenRepl
         first_ns=reply.first_ns,
         max_abs_error=reply.max_abs_error,
         max_rel_error=reply.max_rel_error,
+        remarks=reply.remarks,
     )

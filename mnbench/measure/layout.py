@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 
-from mnbench.backends import PAGE_BYTES
 from mnbench.records import Layout
+from mnbench.sources.feeds import PAGE_BYTES
 
 LINE_BYTES = 64
 """Of a cache, and the widest vector: what every runtime's kernels are written for."""

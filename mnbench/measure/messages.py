@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mnbench.records import Artifact, Case, Layout
+from mnbench.records import Artifact, Case, Layout, Remark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ class OpenReply:
     """None where the kernel does not tell how much memory a process holds."""
     max_abs_error: float | None
     max_rel_error: float | None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -271,7 +271,7 @@ def _regimes(result: CaseResult | None) -> dict[str, float | None]:
 
 def _floor_ns(run: Run, case: Case, ceilings: Ceilings | None) -> float | None:
     artifact = artifact_of(run, case.model)
-    if artifact is None or artifact.format is Format.PROBE:
+    if artifact is None or artifact.format == Format.PROBE:
         return None
     return roofline.floor_ns(artifact.layers, ceilings, case.precision, case.threads, case.batch)
 

@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from mnbench.records import Analysis, Caveat, Run
+from mnbench.records import BEFORE_LAUNCH, Analysis, Caveat, Run
 from mnbench.report.environments import versions_legend
 from mnbench.report.grid import Grid, draw, texts
 from mnbench.report.naming import (
@@ -227,6 +227,7 @@ def _print_failures(run: Run, console: Console) -> None:
     console.print()
     console.print(Text("Failures", style="bold"))
     for failure in run.failures:
-        console.print(Text.assemble("  ", (failure.case.id, "red"), f", launch {failure.launch + 1}: {failure.reason}"))
+        attempt = "before any launch" if failure.launch == BEFORE_LAUNCH else f"launch {failure.launch + 1}"
+        console.print(Text.assemble("  ", (failure.case.id, "red"), f", {attempt}: {failure.reason}"))
         for line in failure.log_tail.splitlines()[-LOG_LINES:]:
             console.print(Text(f"    {line}", style="dim"))

@@ -26,6 +26,7 @@ from mnbench.records import (
     Plan,
     Run,
     Samples,
+    Severity,
     Verdict,
 )
 from mnbench.stats import condition, noise
@@ -354,6 +355,7 @@ def _caveats(
     run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]], noisy: Collection[str]
 ) -> Iterable[Caveat]:
     yield from _denormal(run.artifacts)
+    yield from _remarks(run)
     for result in results:
         case_id = result.case.id
         if failed := [failure for failure in run.failures if failure.case == result.case]:
@@ -374,6 +376,44 @@ def _caveats(
         yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
         if case_id not in noisy:
             yield from _unsettled(case_id, launches.get(case_id, ()))
+
+
+ADVICE: Mapping[str, tuple[str, Severity]] = {
+    "time-depends-on-data": ("Give data as it will meet with --input.", Severity.WARNING),
+    "random-by-design": ("Nothing needs to be done.", Severity.NOTE),
+    "differs-from-itself": (
+        "Its outputs are not judged. Look for dropout that was left in.",
+        Severity.WARNING,
+    ),
+    "empty-answers": ("Give real data with --input.", Severity.WARNING),
+    "not-compared": ("Check its outputs by other means.", Severity.WARNING),
+    "outputs-differ": (
+        "Which is right is unknown: compare both with the framework the model comes from.",
+        Severity.WARNING,
+    ),
+    "half-precision-file": ("Compare it with the same model in float32.", Severity.NOTE),
+    "declared-shape": ("The declaration in the file is wrong; the figures hold.", Severity.NOTE),
+    "output-size-unknown": ("Nothing needs to be done.", Severity.NOTE),
+    "computed-otherwise": ("Read its latency as one of the precision it was computed in.", Severity.WARNING),
+    "counting": ("Read params and MAdds with this in mind.", Severity.NOTE),
+}
+"""What to do about each kind of remark, and how much it matters."""
+
+
+def _remarks(run: Run) -> Iterable[Caveat]:
+    """Yield what was found when models were looked at, exported and opened; each once."""
+    found: dict[tuple[str, str, str], None] = {}
+    for model in run.plan.models:
+        found.update(dict.fromkeys((remark.code, model.id, remark.observed) for remark in model.remarks))
+    for artifact in run.artifacts:
+        found.update(dict.fromkeys((r.code, artifact.spec.model, r.observed) for r in artifact.remarks))
+    for samples in run.samples:  # the first launch speaks for all
+        for remark in samples.remarks:
+            if not any(code == remark.code and subject == samples.case.id for code, subject, _ in found):
+                found[remark.code, samples.case.id, remark.observed] = None
+    for code, subject, observed in found:
+        advice, severity = ADVICE[code]
+        yield Caveat(code=code, subject=subject, observed=observed, advice=advice, severity=severity)
 
 
 def _fewer_threads(case: Case, launches: Sequence[Samples]) -> Iterable[Caveat]:
@@ -455,12 +495,12 @@ def _disturbed(case_id: str, launches: Sequence[Samples], *, too_noisy: bool) ->
 
 
 def _denormal(artifacts: Iterable[Artifact]) -> Iterable[Caveat]:
-    counts = {a.spec.model: (a.denormal_weights, a.denormal_activations) for a in artifacts}
-    for model, (weights, activations) in counts.items():
+    counts = {a.spec.model: (a.denormal_weights, a.params, a.denormal_activations) for a in artifacts}
+    for model, (weights, params, activations) in counts.items():
         if weights or activations:
             yield Caveat(
                 code="denormals",
                 subject=model,
-                observed=f"{weights} weights and {activations} activations are denormal",
+                observed=f"{weights:,} of {params:,} weights and {activations:,} activations are denormal",
                 advice="Runtimes treat denormals differently and may be many times slower; use weights without them.",
             )

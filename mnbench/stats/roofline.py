@@ -158,7 +158,7 @@ class Rate:
 
 def probe_rates(run: Run) -> Iterator[Rate]:
     """Yield what each probe of a run reached, in the plan's order."""
-    work = {artifact.spec.model: artifact for artifact in run.artifacts if artifact.format is Format.PROBE}
+    work = {artifact.spec.model: artifact for artifact in run.artifacts if artifact.format == Format.PROBE}
     logs = logs_by_case(run) if work else {}
     for case in run.plan.cases:
         if (artifact := work.get(case.model)) is not None:

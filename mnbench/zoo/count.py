@@ -73,10 +73,10 @@ class Counts:
         }
 
 
-def count(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
-    """Count `module` in eval mode for one input of `input_shape`, batch included: (1, 3, 224, 224), say.
+def count(module: nn.Module, *inputs: tuple[int, ...] | Tensor) -> Counts:
+    """Count `module` in eval mode for float32 inputs of these shapes, batch included: (1, 3, 224, 224), say; or like tensors.
 
-    The module is not modified: a copy without data runs. Raises UsageError if it cannot run on that shape.
+    The module is not modified: a copy without data runs. Raises UsageError if it cannot run on them.
     """
     shadow = _without_data(module)
     own_params: Counter[str] = Counter()
@@ -86,12 +86,13 @@ def count(module: nn.Module, input_shape: tuple[int, ...]) -> Counts:
     for name, part in shadow.named_modules():
         part.register_forward_pre_hook(partial(ledger.enter, name))
         part.register_forward_hook(ledger.leave)
-    image = torch.empty(input_shape, device="meta")
+    empty = [torch.empty(given, device="meta") if isinstance(given, tuple) else given.to("meta") for given in inputs]
     try:
         with torch.no_grad(), torch.device("meta"), ledger:
-            shadow(image)
+            shadow(*empty)
     except (RuntimeError, TypeError, ValueError) as error:  # what torch and layers raise for an unfit input
-        raise UsageError(f"{type(module).__name__} cannot be counted for an input of {input_shape}: {error}") from error
+        shapes = " and ".join(str(tuple(each.shape)) for each in empty)
+        raise UsageError(f"{type(module).__name__} cannot be counted for an input of {shapes}: {error}") from error
     ledger.close()
     return Counts(
         params=own_params.total(),

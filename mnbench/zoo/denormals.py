@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,16 @@ class Denormals:
     """In the outputs of all modules for one input."""
 
 
-def count_denormals(module: nn.Module, x: Tensor) -> Denormals:
-    """Count denormals among the parameters and buffers of `module`, and in what its modules put out for `x`.
+def count_denormals(module: nn.Module, *inputs: Tensor) -> Denormals:
+    """Count denormals among the parameters and buffers of `module`, and in what its modules put out for `inputs`.
 
     Runs the module once, without gradients; it is not modified.
     """
-    return run_and_count(module, x)[1]
+    return run_and_count(module, *inputs)[1]
 
 
-def run_and_count(module: nn.Module, x: Tensor) -> tuple[Tensor, Denormals]:
-    """Return the module's output for `x`, and the denormals as `count_denormals` counts them, from the same pass."""
+def run_and_count(module: nn.Module, *inputs: Tensor) -> tuple[Any, Denormals]:
+    """Return the module's output for `inputs`, and the denormals as `count_denormals` counts them, from the same pass."""
     seen = 0
 
     def look(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -40,7 +41,7 @@ def run_and_count(module: nn.Module, x: Tensor) -> tuple[Tensor, Denormals]:
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:
         with torch.no_grad():
-            y: Tensor = module(x)
+            y = module(*inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -3,10 +3,10 @@
 import pytest
 
 from mnbench import backends, catalog
-from mnbench.compare import spec_of
 from mnbench.export import ensure_all
 from mnbench.records import Case
 from tests.benchmarks.timing import BACKENDS, V1_LAYERS
+from tests.builders import spec_of
 
 
 @pytest.fixture(scope="session", autouse=True)

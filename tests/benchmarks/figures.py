@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 
 from mnbench import backends, catalog, environment, stats, store
-from mnbench.compare import spec_of
 from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case, Format
 from mnbench.stats.intervals import geometric_mean
+from tests.builders import spec_of
 
 FIDELITY_MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "nasnet_a_mobile_224")
 LAUNCHES = 5

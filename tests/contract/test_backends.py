@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from mnbench import backends, environment
-from mnbench.compare import spec_of
 from mnbench.errors import ExportError, MissingPackageError, UnknownNameError, UsageError, WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
-from mnbench.measure.worker import compare_outputs
-from mnbench.records import Case, Format
+from mnbench.measure.worker import judge
+from mnbench.records import Case, Format, TensorSpec
+from mnbench.sources import feeds
+from mnbench.sources.feeds import difference
+from tests.builders import a_spec, spec_of
+from tests.study_runs import an_artifact
 
 SMALLEST = "mobilenet_v1_0.25_128"
 MODELS = {"probe": "matmul_64"}
@@ -39,7 +42,7 @@ def open_worker(cache, tmp_path):
         model = MODELS.get(name, SMALLEST)
         case = Case(model=model, backend=name, precision=precision, threads=threads, batch=batch)
         kind = backends.get(name).format
-        wanted = (spec_of(case, seed=0), kind)
+        wanted = (a_spec(case.model, batch=case.batch), kind)
         artifact = None if kind is Format.NONE else ensure_all([wanted], cache)[wanted]
         worker = Worker(case, tmp_path / f"{case.id}.log")
         workers.append(worker)
@@ -140,10 +143,13 @@ def test_a_setting_that_is_not_told_is_as_wrong_as_another_one():
         backends.check_effective({"threads": "1"}, {})
 
 
-def test_outputs_that_are_not_finite_are_refused():
-    feed = backends.Feed(input=np.zeros((1, 3, 2, 2), np.float32), output=np.ones((1, 2), np.float32))
+def test_outputs_that_are_not_finite_are_refused_of_the_catalog_and_reported_of_a_users_model():
+    spec = TensorSpec(name="y", dtype="float32", dims=(1, 2))
+    told = difference([np.array([[np.nan, 1.0]], np.float32)], [np.ones((1, 2), np.float32)], [spec])
     with pytest.raises(WorkerError, match="not finite"):
-        compare_outputs((np.array([[np.nan, 1.0]], np.float32),), feed, 1.0)
+        list(judge(told, an_artifact(SMALLEST, 1), "fp32"))
+    (remark,) = judge(told, an_artifact(SMALLEST, 1, strict=False), "fp32")
+    assert remark.code == "outputs-differ"
 
 
 def test_the_worker_has_its_thread_count_before_a_runtime_is_imported():
@@ -154,15 +160,17 @@ def test_the_worker_has_its_thread_count_before_a_runtime_is_imported():
 
 def test_input_and_output_begin_on_a_cache_line(tmp_path):
     for size in (5, 1000, 224 * 224 * 3):
-        np.savez(tmp_path / "feed.npz", input=np.arange(size, dtype=np.float32), output=np.ones(3, np.float32))
-        feed = backends.Feed.load(tmp_path / "feed.npz")
-        assert (feed.input.ctypes.data % 64, feed.output.ctypes.data % 64) == (0, 0)
-        assert feed.input.flags.c_contiguous
-        assert (feed.input == np.arange(size, dtype=np.float32)).all()
+        feeds.save(tmp_path / "feed.npz", [np.arange(size, dtype=np.float32)], [np.ones(3, np.float32)])
+        named = TensorSpec(name="x", dtype="float32", dims=(size,)), TensorSpec(name="y", dtype="float32", dims=(3,))
+        feed = backends.Feed.load(tmp_path / "feed.npz", an_artifact(SMALLEST, 1, inputs=named[:1], outputs=named[1:]))
+        (given,), (buffer,) = feed.inputs, feed.output_buffers()
+        assert (given.ctypes.data % 64, buffer.ctypes.data % 64) == (0, 0)
+        assert given.flags.c_contiguous
+        assert (given == np.arange(size, dtype=np.float32)).all()
 
 
 def test_the_backend_of_probes_runs_no_network(cache):
-    wanted = (spec_of(Case(model=SMALLEST, backend="probe"), seed=0), Format.PROBE)
+    wanted = (a_spec(SMALLEST), Format.PROBE)
     with pytest.raises(ExportError, match="runs kernels such as matmul_1024 or read_16k, not the network"):
         ensure_all([wanted], cache)
 

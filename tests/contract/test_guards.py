@@ -11,13 +11,14 @@ import pytest
 
 from mnbench import environment, store
 from mnbench.backends.openvino import OpenVinoBackend, OpenVinoSession
-from mnbench.compare import already, spec_of
+from mnbench.compare import already
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure import worker
 from mnbench.measure.conduct import conduct
 from mnbench.measure.messages import OpenRequest
 from mnbench.records import Case, Format
+from tests.builders import spec_of
 from tests.conftest import a_plan, a_run
 
 SMALLEST = "mobilenet_v1_0.25_128"

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mnbench import backends, environment, store
-from mnbench.compare import OPSET, spec_of
+from mnbench.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.export.onnx import reordered
 from mnbench.measure import worker
@@ -23,7 +23,8 @@ from mnbench.measure.conduct import conduct
 from mnbench.measure.launcher import PADDING_VARIABLE, Worker
 from mnbench.measure.layout import layout_of
 from mnbench.measure.messages import OpenRequest
-from mnbench.records import Case, ExportSpec, Format, Layout
+from mnbench.records import Case, ExportSpec, Format, Layout, Source
+from tests.builders import spec_of
 from tests.conftest import a_plan, a_run
 
 SMALLEST = "mobilenet_v1_0.25_128"
@@ -52,7 +53,15 @@ def _affinity():
 
 
 def artifact_of(name, cache, node_order=0):
-    spec = ExportSpec(model=SMALLEST, precision="fp32", batch=1, opset=OPSET, seed=0, node_order=node_order)
+    spec = ExportSpec(
+        model=SMALLEST,
+        source=Source(scheme="catalog", locator=SMALLEST),
+        precision="fp32",
+        batch=1,
+        opset=OPSET,
+        seed=0,
+        node_order=node_order,
+    )
     wanted = (spec, backends.get(name).format)
     return ensure_all([wanted], cache)[wanted]
 
@@ -78,9 +87,9 @@ def test_the_runtime_reads_and_writes_where_the_layout_says(cache, name, at, to)
     assert source % 4096 == at
     assert target is None or target % 4096 == to
     seen = np.array(session.outputs()[0])
-    feed = backends.Feed.load(cache / artifact.feed_path)
-    there = np.ctypeslib.as_array((ctypes.c_float * feed.input.size).from_address(source))
-    assert (there == feed.input.ravel()).all()
+    feed = backends.Feed.load(cache / artifact.feed_path, artifact)
+    there = np.ctypeslib.as_array((ctypes.c_float * feed.inputs[0].size).from_address(source))
+    assert (there == feed.inputs[0].ravel()).all()
     there *= 0.5  # a session with a copy of its own would not notice
     session.run()
     assert not np.allclose(session.outputs()[0], seen, rtol=1e-3)

@@ -8,13 +8,13 @@ import pytest
 
 from mnbench import backends, environment
 from mnbench.backends import profilers
-from mnbench.compare import spec_of
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import profile
 from mnbench.records import Case
 from mnbench.studies.layers.shares import NodeTimes, Profile, parts_of, unclaimed
+from tests.builders import spec_of
 
 NETWORKS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
 SMALLEST, CHAIN = "mobilenet_v1_0.25_128", "separable_k3_r14_i64_o64_s1_x2"

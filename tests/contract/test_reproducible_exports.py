@@ -15,8 +15,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from mnbench.export.cache import ensure
-from mnbench.records import ExportSpec, Format
-spec = ExportSpec(model=sys.argv[2], precision="fp32", batch=1, opset=int(sys.argv[3]), seed=0)
+from mnbench.records import ExportSpec, Format, Source
+spec = ExportSpec(model=sys.argv[2], precision="fp32", source=Source(scheme="catalog", locator=sys.argv[2]),
+                  batch=1, opset=int(sys.argv[3]), seed=0)
 for kind, order in (pair.split(":") for pair in sys.argv[4:]):
     made = ensure(replace(spec, node_order=int(order)), Format(kind), Path(sys.argv[1]))
     print(kind, order, *sorted(made.sha256.values()))

@@ -10,7 +10,6 @@ import time
 import pytest
 
 from mnbench import backends, environment
-from mnbench.compare import spec_of
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure.disturbance import STOPPED, disturbances
@@ -18,6 +17,7 @@ from mnbench.measure.launcher import Worker, environment_of
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.measure.workload import UsualSpeed
 from mnbench.records import Case
+from tests.builders import spec_of
 from tests.integration.command import ROOT, SMALLEST
 from tests.situations import situation
 

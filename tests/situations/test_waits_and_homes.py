@@ -12,12 +12,15 @@ from filelock import FileLock
 from mnbench import store
 from mnbench.export import cache as exports
 from mnbench.export import ensure_all
-from mnbench.records import ExportSpec, Format
+from mnbench.records import Format
 from mnbench.report.progress import listener
+from tests.builders import a_spec
 from tests.integration.command import environment, mnbench
 from tests.situations import situation
 
-PROBE = ExportSpec(model="matmul_64", precision="fp32", batch=1, opset=18, seed=0)
+PROBE = a_spec(
+    "matmul_64",
+)
 QUICK = ("compare", "--backends", "null", "--launches", "3", "--budget", "20")
 
 

@@ -12,9 +12,16 @@ import pytest
 from mnbench import export
 from mnbench.errors import UsageError
 from mnbench.export import cache
-from mnbench.records import Artifact, ExportSpec, Format
+from mnbench.records import Artifact, ExportSpec, Format, Source
 
-SPEC = ExportSpec(model="mobilenet_v1_0.25_128", precision="fp32", batch=1, opset=18, seed=0)
+SPEC = ExportSpec(
+    model="mobilenet_v1_0.25_128",
+    source=Source(scheme="catalog", locator="mobilenet_v1_0.25_128"),
+    precision="fp32",
+    batch=1,
+    opset=18,
+    seed=0,
+)
 
 
 def put(folder: Path, name: str, spec: ExportSpec = SPEC, kind: Format = Format.ONNX) -> Artifact:

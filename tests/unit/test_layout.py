@@ -6,9 +6,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mnbench import compare
+from mnbench import compare, sources
+from mnbench.export import Exports
 from mnbench.measure.layout import REPLICAS, layout_of
-from mnbench.records import Artifact, ExportSpec, Format, Layout, Samples, ToolEnvironment
+from mnbench.records import Artifact, Format, Layout, Samples, ToolEnvironment
+from tests.builders import a_spec
 from tests.conftest import a_case, a_launch, a_plan
 
 CRITICAL = 121.0
@@ -70,9 +72,9 @@ def test_a_launch_stored_before_layouts_were_drawn_has_none_and_a_new_one_keeps_
     assert msgspec.convert(stored, type=Samples).layout is None
 
 
-def made(pairs, cache, done, waits):
+def made(pairs, cache, done, waits, timeout_s):
     """Stand for the export: a record for each file that is wanted."""
-    return {(spec, kind): an_artifact(spec, kind) for spec, kind in pairs}
+    return Exports(made={(spec, kind): an_artifact(spec, kind) for spec, kind in pairs}, failed={})
 
 
 def an_artifact(spec, kind):
@@ -89,8 +91,8 @@ class Silent:
 
 @pytest.fixture
 def exported(monkeypatch):
-    monkeypatch.setattr(compare, "ensure_all", made)
-    return lambda plan: compare.export(plan, None, Silent())
+    monkeypatch.setattr(compare, "ensure_each", made)
+    return lambda plan: compare.export(replace(plan, models=sources.of_cases(plan.cases, ())), None, Silent())[0]
 
 
 CASES = (a_case(), a_case(backend="openvino"), a_case(backend="torch"), a_case("none", backend="null"))
@@ -129,5 +131,5 @@ def test_the_record_of_a_run_has_the_digests_of_all_files_and_each_once(exported
 def test_another_node_order_has_another_place_in_the_cache():
     from mnbench.export.cache import digest_of
 
-    spec = ExportSpec(model="m", precision="fp32", batch=1, opset=18, seed=0)
+    spec = a_spec("mobilenet_v1_0.25_128")
     assert digest_of(spec, Format.ONNX) != digest_of(replace(spec, node_order=1), Format.ONNX)

@@ -202,7 +202,8 @@ def test_a_link_of_another_scheme_is_not_made_a_link() -> None:
     run, analysis = make_run()
     accuracy = run.models[0].accuracy[0]
     bad = replace(accuracy, source=replace(accuracy.source, url="javascript:alert(1)"))
-    run = replace(run, models=(replace(run.models[0], accuracy=(bad,)), *run.models[1:]))
+    first = replace(run.plan.models[0], card=replace(run.models[0], accuracy=(bad,)))
+    run = replace(run, plan=replace(run.plan, models=(first, *run.plan.models[1:])))
     assert "javascript:" not in page(run, analysis)
 
 

@@ -28,6 +28,7 @@ from mnbench.studies.separable.rows import operator_rows, refused_counts
 from mnbench.studies.separable.speedups import speedup_rows, table_3_rows
 from mnbench.studies.separable.verdicts import median_over, widened
 from mnbench.study_records import Holds, StudyOptions
+from tests.builders import a_spec
 from tests.conftest import a_launch, a_round
 from tests.separable_runs import BACKENDS, LAUNCHES, TAIL_NS, made_up, time_of
 
@@ -264,7 +265,7 @@ def test_an_interval_is_as_much_wider_as_its_data_are_fewer():
 def test_an_operators_floor_is_that_of_one_copy_of_its_chain():
     """By hand: 16 x 16 weights on 14 x 14 pixels are 50,176 MAdds; at 50 GMAdds/s each copy takes 1003.52 ns at least."""
     from mnbench.catalog.operators import parse
-    from mnbench.records import Artifact, Bandwidth, Ceilings, Estimate, ExportSpec, Format, LayerCost, Peak
+    from mnbench.records import Artifact, Bandwidth, Ceilings, Estimate, Format, LayerCost, Peak
     from mnbench.studies.separable.rows import floors_ns
     from tests.conftest import a_case, a_plan, a_run
 
@@ -276,7 +277,7 @@ def test_an_operators_floor_is_that_of_one_copy_of_its_chain():
         name="0", kind="pointwise", params=256, madds=50_176, input_elements=3136, output_elements=3136, output_shape=()
     )
     artifact = Artifact(
-        spec=ExportSpec(model=name, precision="fp32", batch=1, opset=18, seed=0), format=Format.ONNX, path="p", sha256={},
+        spec=a_spec(name), format=Format.ONNX, path="p", sha256={},
         size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={}, feed_path="f", params=1024,
         madds=200_704, layers=(layer,) * 4,
     )  # fmt: skip

@@ -24,7 +24,7 @@ def ort_layers(run: Run, cache: Path, models: Iterable[str]) -> LayersByCase:
 
     A model whose file is not in the cache any more is left out. Loads onnxruntime and onnx.
     """
-    files = {a.spec.model: cache / a.path for a in run.artifacts if a.format is Format.ONNX}
+    files = {a.spec.model: cache / a.path for a in run.artifacts if a.format == Format.ONNX}
     found: LayersByCase = {}
     for case in run.plan.cases:
         if case.backend == "ort" and case.model in set(models) and files.get(case.model, Path()).is_file():

@@ -108,7 +108,7 @@ def ceiling_rows(run: Run) -> list[CeilingRow]:
 
 def measure(run: Run) -> list[Measured]:
     """Return each network case of a run with its floor and its rates; figures that the launches do not carry are None."""
-    artifacts = {a.spec.model: a for a in run.artifacts if a.format is not Format.PROBE}
+    artifacts = {a.spec.model: a for a in run.artifacts if a.format != Format.PROBE}
     logs = roofline.logs_by_case(run)
     by_launch: dict[tuple[str, int], dict[int, roofline.Limits]] = {}
     found = []
