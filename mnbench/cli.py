@@ -324,24 +324,24 @@ def _readme(options: argparse.Namespace) -> int:
 
 def _publish(directory: Path, options: argparse.Namespace) -> Run:
     """Rebuild every derived file of a run and print its results; return the run."""
-    from mnbench import report, stats, store
+    from mnbench import report, store
+    from mnbench.report.view import view_of
 
-    run = store.load(directory)
-    analysis = stats.analyse(run)
-    report.write_all(run, analysis, directory)
+    view = view_of(store.load(directory))
+    report.write_all(view, directory)
     if options.json:
         from mnbench.report.json_text import to_json
 
-        print(to_json(run, analysis))
+        print(to_json(view))
     elif options.quiet:
         print(directory)
     else:
         from mnbench.report.grid import standard_console
         from mnbench.report.terminal import render
 
-        render(run, analysis, standard_console())
+        render(view, standard_console())
         print(f"\n{directory}")
-    return run
+    return view.run
 
 
 def _complain(message: object, code: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -11,10 +11,11 @@ from rich.text import Text
 
 from mnbench.records import Estimate, Verdict
 from mnbench.report import markdown
+from mnbench.report.columns import Interval
 from mnbench.report.grid import Grid, draw, standard_console, texts
 from mnbench.report.limit import not_ruled_out, slower_by
-from mnbench.report.naming import series
-from mnbench.report.numbers import DASH, bracketed, plus_minus
+from mnbench.report.naming import series_of
+from mnbench.report.numbers import bracketed, plus_minus
 from mnbench.report.rows import finite
 from mnbench.stats.between_runs import CaseDiff, CommonShift, RunDiff
 from mnbench.stats.limit import may_exceed
@@ -23,7 +24,6 @@ HEAD = ("network", "backend", "old ms", "new ms", "new / old", "verdict")
 ALIGN = "llrrrl"
 NARROW_HEAD = ("network", "backend", "old ms\nnew ms", "new / old", "verdict")
 REGRESSION, NOT_COMPARED = "regression", "not compared"
-Interval = Callable[[float | None, float | None, float | None], str]
 STYLES = {"faster": "green", "slower": "red", REGRESSION: "bold red", "inconclusive": "yellow", NOT_COMPARED: "bold red"}
 
 
@@ -143,14 +143,14 @@ def _title(found: RunDiff) -> str:
 
 
 def _rows(found: RunDiff, interval: Interval) -> list[list[str]]:
-    cases = [entry.case for entry in found.cases]
+    series = series_of(entry.case for entry in found.cases)
     return [
         [
             entry.case.model,
-            series(entry.case, cases),
-            _shown(entry.old_ns, interval, 1e6),
-            _shown(entry.new_ns, interval, 1e6),
-            _shown(entry.ratio, interval),
+            series[entry.case.id],
+            _in_ms(entry.old_ns, interval),
+            _in_ms(entry.new_ns, interval),
+            interval(finite(entry.ratio)),
             _verdict(entry),
         ]
         for entry in found.cases
@@ -163,9 +163,9 @@ def _verdict(entry: CaseDiff) -> str:
     return REGRESSION if entry.regression else str(entry.verdict)
 
 
-def _shown(estimate: Estimate | None, interval: Interval, unit: float = 1.0) -> str:
-    known = finite(estimate)
-    return interval(known.value / unit, known.low / unit, known.high / unit) if known else DASH
+def _in_ms(estimate_ns: Estimate | None, interval: Interval) -> str:
+    known = finite(estimate_ns)
+    return interval(known and known.per(1e6))
 
 
 def _changes(found: RunDiff) -> list[str]:

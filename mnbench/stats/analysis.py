@@ -336,6 +336,7 @@ def _result(
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
         load_ns=_of_launches([s.load_ns for s in once], plan) if "load" in plan.regimes else None,
         memory_bytes=round(statistics.median(readings)) if readings else None,
+        too_noisy=noisy,
     )
 
 

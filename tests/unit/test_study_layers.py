@@ -12,14 +12,14 @@ import pytest
 
 from mnbench import studies
 from mnbench.errors import UnknownNameError, UsageError
+from tests.builders import a_spec
 from mnbench.records import Artifact, Estimate, Format
-from mnbench.report.table_csv import csv_text
+from mnbench.report.table_csv import records_csv
 from mnbench.studies import layers
 from mnbench.studies.common.cell_verdicts import within
 from mnbench.studies.layers.findings import above
 from mnbench.studies.layers.shares import NodeTimes, Profile
 from mnbench.study_records import Holds, StudyOptions
-from tests.builders import a_spec
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer
 
@@ -286,7 +286,7 @@ def test_other_networks_than_mobilenet_v1_are_judged_without_its_table():
 def test_the_table_of_layers_by_hand():
     """The 1x1 layer: 9485 MAdds in 0.7 ms; 4 * (7459 + 5 + 5) bytes."""
     table = layers.conclude(measured("ort"), facts_of(a_profile())).tables[2]
-    row = next(r for r in csv.DictReader(io.StringIO(csv_text(table.kind, table.rows))) if r["module"] == "pw")
+    row = next(r for r in csv.DictReader(io.StringIO(records_csv(table.kind, table.rows))) if r["module"] == "pw")
     assert float(row["gmadds_per_s"]) == pytest.approx(9485 / 0.7007e6, rel=1e-3)
     assert (row["bytes"], row["mapped"], row["kind"]) == ("29876", "by name", "pointwise")
     assert float(row["share_pct"]) == pytest.approx(70)

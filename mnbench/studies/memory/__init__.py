@@ -247,7 +247,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
         margins = {model: _margin(by_model[model], by_model[V2], level) for model in (V1, SHUFFLE)}
         figures += [(f"{NETWORKS[m]} less MobileNetV2, {backend}", "MiB", margin) for m, margin in margins.items()]
         verdicts[backend] = combine([_more(margin) for margin in margins.values()])
-        shown = [f"{NETWORKS[model]} {bracketed(*readings.bounds(mean))}" for model, mean in means.items()]
+        shown = [f"{NETWORKS[model]} {bracketed(mean)}" for model, mean in means.items()]
         said.append(f"in {backend} {readings.listed(shown)} MiB ({verdicts[backend]})")
     return Finding(
         claim=claim,

@@ -31,9 +31,9 @@ def pct(share: Estimate | None) -> str:
     """Return a share as `79.2 [77.9, 80.5] %`."""
     if share is None:
         return "(no figure)"
-    return f"{bracketed(100 * share.value, 100 * share.low, 100 * share.high)} %"
+    return f"{bracketed(share.per(0.01))} %"
 
 
 def times(estimate: Estimate | None) -> str:
     """Return a ratio as `1.23 [1.20, 1.26]`."""
-    return "(no figure)" if estimate is None else bracketed(estimate.value, estimate.low, estimate.high)
+    return "(no figure)" if estimate is None else bracketed(estimate)

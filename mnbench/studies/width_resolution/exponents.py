@@ -112,7 +112,7 @@ def _claim(family: str, along: str) -> str:
 
 def _said(found: Mapping[str, Estimate | None], along: str, fixed: float, madds: float | None, follows: bool) -> str:
     other = "resolution" if along == "width" else "width"
-    said = [f"{bracketed(*readings.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
+    said = [f"{bracketed(exponent)} in {backend}" for backend, exponent in found.items()]
     words = f"at {other} {fixed:g}, latency goes with {along} to the power of {readings.listed(said)}"
     if follows:
         return f"{words}. "
