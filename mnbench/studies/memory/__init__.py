@@ -53,10 +53,8 @@ class PeakRow:
     backend: str
     batch: str
     processes: int
-    peak_mib: float | None
+    peak_mib: Estimate | None
     """Peak resident size above that of the imported runtime, after the first inference."""
-    peak_low_mib: float | None
-    peak_high_mib: float | None
     weights_mib: float | None
     """Parameters as 32-bit floats."""
 
@@ -280,12 +278,11 @@ def _peak_rows(run: Run) -> list[PeakRow]:
     ]
     rows = []
     for model, backend, batch, found in values:
-        mean, low, high = readings.bounds(mean_mib(found, run.plan.level))
         weights_mib = params[model] * FLOAT_BYTES / MIB if model in params and batch != "per image" else None
         rows.append(
             PeakRow(
-                network=model, backend=backend, batch=batch, processes=len(found), peak_mib=mean, peak_low_mib=low,
-                peak_high_mib=high, weights_mib=weights_mib,
+                network=model, backend=backend, batch=batch, processes=len(found), peak_mib=mean_mib(found, run.plan.level),
+                weights_mib=weights_mib,
             )
         )  # fmt: skip
     return rows

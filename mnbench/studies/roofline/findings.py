@@ -10,7 +10,7 @@ from mnbench.report.numbers import bracketed
 from mnbench.stats import roofline
 from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from mnbench.studies.common.cell_verdicts import combine
-from mnbench.studies.common.roofline_rows import Measured, percent, scaled
+from mnbench.studies.common.roofline_rows import Measured, percent
 from mnbench.study_records import Figure, Finding, Holds
 
 V1 = "mobilenet_v1_1.0_224"
@@ -170,7 +170,7 @@ def _cores(threads: int) -> str:
 
 
 def _giga(per_s: Estimate) -> Estimate:
-    return scaled(per_s, 1e-9)
+    return per_s.per(1e9)
 
 
 def _sentence(parts: Sequence[str]) -> str:

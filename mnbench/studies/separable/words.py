@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mnbench.records import Citation, Estimate
 from mnbench.report.numbers import bracketed
 
@@ -20,11 +18,6 @@ LIMITS = (
     "One thread, fp32, random weights, input and output of an operator as its neighbours in a chain leave and want them; "
     "other CPUs and other versions of the runtimes may differ."
 )
-
-
-def divided(estimate: Estimate, by: float) -> Estimate:
-    """Return an estimate in another unit, or per something that is counted."""
-    return replace(estimate, value=estimate.value / by, low=estimate.low / by, high=estimate.high / by)
 
 
 def pct(share: Estimate | None) -> str:

@@ -97,12 +97,12 @@ def _pixel_ms(card: ModelCard | None) -> float | None:
 
 def _point(grid: Grid, backend: str, network: str, places: Mapping[str, Place]) -> Point:
     card = grid.cards.get(network)
-    value, low, high = readings.bounds(readings.latency_ms(grid.logs[backend, network], grid.run.plan.level))
+    latency = readings.latency_ms(grid.logs[backend, network], grid.run.plan.level)
     family, width, resolution = parts(network)
     return Point(
         network=network, family=family, width=width, resolution=resolution, backend=backend, madds=grid.madds.get(network),
-        top1_pct=_top1(card), latency_ms=value, latency_low_ms=low, latency_high_ms=high, pixel1_ms=_pixel_ms(card),
-        place="" if value is None else str(places.get(network, "")),
+        top1_pct=_top1(card), latency_ms=latency, pixel1_ms=_pixel_ms(card),
+        place="" if latency is None else str(places.get(network, "")),
     )  # fmt: skip
 
 
