@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 from mnbench import store
@@ -23,6 +24,7 @@ def update(file: Path, reference: Path, *, check: bool = False) -> list[str]:
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}.") from error
 
+    @cache
     def pick(name: str | None) -> markdown.Shown:
         return _shown(_directory(name, reference), file)
 

@@ -1,4 +1,4 @@
-"""The columns of the two main tables, the summary and the comparison: the one place that names them.
+"""The columns of the main tables, the summary, the comparison and the diff of two runs: the one place that names them.
 
 Every view takes its columns from here: CSV and JSON their fields, the terminal, Markdown and
 the page their headings and cells. To add a column, add one entry. A figure with an interval has three fields, in CSV and JSON
@@ -7,14 +7,14 @@ alike: `x_ms`, `x_low_ms`, `x_high_ms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from mnbench.records import PERCENTILES, Estimate
 from mnbench.report.naming import condition_words
 from mnbench.report.numbers import DASH, Figure, bracketed, count, lopsided, plain, short, span
-from mnbench.report.rows import CaseRow, ComparisonRow
+from mnbench.report.rows import CaseRow, ComparisonRow, DiffRow, finite, in_ms
 
 CSV, JSON, TERMINAL, MARKDOWN, PAGE = "csv", "json", "terminal", "markdown", "page"
 DATA = frozenset({CSV, JSON})
@@ -110,6 +110,11 @@ def comparison(view: str) -> list[Column[ComparisonRow]]:
     return [column for column in COMPARISON if _is_in(column, view)]
 
 
+def diff(view: str) -> list[Column[DiffRow]]:
+    """Return the columns of the diff of two runs in a view."""
+    return [column for column in DIFF if _is_in(column, view)]
+
+
 def _is_in(column: Column[Any], view: str) -> bool:
     return view in column.views and (view in DATA or bool(column.heading))
 
@@ -127,6 +132,12 @@ def fields(columns: Sequence[Column[Row]]) -> list[str]:
 def cells(columns: Sequence[Column[Row]], row: Row) -> list[float | str | None]:
     """Return a row's cell for each of `fields`."""
     return [cell for column in columns for cell in column.cells(row)]
+
+
+def records(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[dict[str, float | str | None]]:
+    """Return the rows as JSON has them."""
+    names = fields(columns)
+    return [dict(zip(names, cells(columns, row), strict=True)) for row in rows]
 
 
 def _rounded(value: Any, decimals: int | None) -> Any:
@@ -246,4 +257,42 @@ COMPARISON: tuple[Column[ComparisonRow], ...] = (
            meaning="What the ratio allows one to say."),
     Column(name="condition", value=lambda row: condition_words(row.condition), meaning="As in the summary."),
 )
+
+DIFF: tuple[Column[DiffRow], ...] = (
+    Column(name="id", value=lambda row: row.found.case.id, meaning="The case, of both runs."),
+    Column(name="model", value=lambda row: row.found.case.model, meaning="The network.",
+           heading="network", text=str, align="l"),
+    Column(name="series", value=lambda row: row.series, meaning="The backend, and whatever else differs among the cases.",
+           heading="backend", text=str, align="l", views=EVERYWHERE - DATA),
+    Column(name="backend", value=lambda row: row.found.case.backend, meaning="The runtime."),
+    Column(name="precision", value=lambda row: row.found.case.precision, meaning="Precision asked for."),
+    Column(name="threads", value=lambda row: row.found.case.threads, meaning="Threads asked for."),
+    Column(name="batch", value=lambda row: row.found.case.batch, meaning="Images per inference."),
+    Column(name="old_ms", value=lambda row: in_ms(row.found.old_ns), interval=True, heading="old ms",
+           meaning="Latency in the old run."),
+    Column(name="new_ms", value=lambda row: in_ms(row.found.new_ns), interval=True, heading="new ms",
+           meaning="Latency in the new run."),
+    Column(name="old_launches", value=lambda row: row.found.old_launches, meaning="Usable launches of the old run."),
+    Column(name="new_launches", value=lambda row: row.found.new_launches, meaning="Usable launches of the new run."),
+    Column(name="ratio", value=lambda row: finite(row.found.ratio), interval=True, heading="new / old",
+           meaning="New over old, relative to the other cases of the backend, at one speed of the memory."),
+    Column(name="p_adjusted", value=lambda row: row.found.p_adjusted,
+           meaning="The larger p of the two tests, corrected for the number of cases."),
+    Column(name="verdict", value=lambda row: row.found.verdict and str(row.found.verdict),
+           meaning="What the ratio allows one to say; empty for a case that was not compared."),
+    Column(name="outcome", value=lambda row: row.outcome, meaning="The verdict, `regression` or `not compared`.",
+           heading="verdict", text=str, align="l", views=EVERYWHERE - DATA),
+    Column(name="not_compared", value=lambda row: row.found.not_compared, meaning="Why it could not be compared."),
+    Column(name="regression", value=lambda row: row.found.regression,
+           meaning="Whether it is slower, and is estimated to be so by more than the limit asked for."),
+)
+
+OF_COLUMNS: tuple[Column[Column[Any]], ...] = (
+    Column(name="fields", value=lambda column: ", ".join(f"`{name}`" for name in column.fields), meaning="Its names.",
+           heading="field", text=str, align="l"),
+    Column(name="unit", value=lambda column: column.unit, meaning="Its unit.", heading="unit", text=str, align="l"),
+    Column(name="meaning", value=lambda column: column.meaning, meaning="What it means.",
+           heading="meaning", text=str, align="l"),
+)
+"""The columns of the tables of columns in the documentation."""
 # fmt: on

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 
 from mnbench.report import columns
-from mnbench.report.columns import Column, Row
 from mnbench.report.view import View
 
 
@@ -22,16 +20,11 @@ def to_json(view: View) -> str:
         "measuring_s": run.measuring_s,
         "baseline": run.plan.baseline,
         "environments": [asdict(known) for known in run.plan.environments],
-        "summary": _records(columns.summary(columns.JSON), view.rows),
-        "comparisons": _records(columns.comparison(columns.JSON), view.comparisons),
+        "summary": columns.records(columns.summary(columns.JSON), view.rows),
+        "comparisons": columns.records(columns.comparison(columns.JSON), view.comparisons),
         "caveats": [asdict(caveat) for caveat in view.analysis.caveats],
         "failures": [
             {"case_id": f.case.id, "launch": f.launch, "reason": f.reason, "log_tail": f.log_tail} for f in run.failures
         ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _records(table: list[Column[Row]], rows: Iterable[Row]) -> list[dict[str, float | str | None]]:
-    names = columns.fields(table)
-    return [dict(zip(names, columns.cells(table, row), strict=True)) for row in rows]

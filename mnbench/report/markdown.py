@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnbench.errors import MnbenchError, UnknownNameError
 from mnbench.records import Run
@@ -72,13 +73,13 @@ def results_table(shown: Shown) -> str:
         f"{_ratio_legend(run)} "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )
-    return f"{_table(columns.summary(columns.MARKDOWN), shown.view.networks)}\n\n{escaped(note)}"
+    return f"{table_of(columns.summary(columns.MARKDOWN), shown.view.networks)}\n\n{escaped(note)}"
 
 
 def backends_table(shown: Shown) -> str:
     """Return the table of each backend against the first one, per network."""
     rows = [row for row in shown.view.comparisons if row.kind == "backend"]
-    return _table(columns.comparison(columns.MARKDOWN), rows)
+    return table_of(columns.comparison(columns.MARKDOWN), rows)
 
 
 def environments_table(shown: Shown) -> str:
@@ -86,7 +87,7 @@ def environments_table(shown: Shown) -> str:
     rows = [row for row in shown.view.comparisons if row.kind == "environment"]
     told = escaped(f"{shown.view.headline} {ratio_legend(shown.view.run)} Run `{shown.view.run.id}`.")
     chosen = [column for column in columns.comparison(columns.MARKDOWN) if column.name != "baseline_id"]  # said above
-    return f"{told}\n\n{_table(chosen, rows)}"
+    return f"{told}\n\n{table_of(chosen, rows)}"
 
 
 def plot_links(shown: Shown) -> str:
@@ -120,6 +121,11 @@ def findings_section(shown: Shown) -> str:
     return "\n\n".join(parts)
 
 
+def columns_table(chosen: Sequence[Column[Any]]) -> str:
+    """Return the fields that some columns have in CSV and JSON, with unit and meaning."""
+    return table_of(columns.OF_COLUMNS, chosen)
+
+
 BLOCKS: dict[str, Callable[[Shown], str]] = {
     "results": results_table,
     "backends": backends_table,
@@ -127,6 +133,9 @@ BLOCKS: dict[str, Callable[[Shown], str]] = {
     "plots": plot_links,
     "caveats": caveat_list,
     "findings": findings_section,
+    "columns-summary": lambda _shown: columns_table(columns.summary(columns.CSV)),
+    "columns-comparison": lambda _shown: columns_table(columns.comparison(columns.CSV)),
+    "columns-diff": lambda _shown: columns_table(columns.diff(columns.JSON)),
     "headline": lambda shown: escaped(shown.view.headline),
 }
 
@@ -148,15 +157,11 @@ def _pairs(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
     return pairs
 
 
-def _table(chosen: list[Column[Row]], rows: Iterable[Row]) -> str:
-    body = [[column.shown(row) for column in chosen] for row in rows]
-    return table([column.heading for column in chosen], "".join(column.align for column in chosen), body)
-
-
-def table(head: Sequence[str], align: str, body: Iterable[Sequence[str]]) -> str:
-    rule = ["---:" if side == "r" else "---" for side in align]
-    lines = [list(head), rule, *([escaped(cell) for cell in row] for row in body)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def table_of(chosen: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
+    """Return some columns of rows as a table."""
+    rule = ["---:" if column.align == "r" else "---" for column in chosen]
+    body = ([escaped(column.shown(row)) for column in chosen] for row in rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in ([column.heading for column in chosen], rule, *body))
 
 
 def escaped(text: str) -> str:

@@ -28,9 +28,11 @@ from mnbench.report.naming import networks, series_of
 from mnbench.report.numbers import Figure
 from mnbench.report.published import headline_latency, paper_ratio
 from mnbench.stats import roofline
+from mnbench.stats.between_runs import CaseDiff, RunDiff
 
 NS_PER_MS = 1e6
 BYTES_PER_MIB = 1 << 20
+REGRESSION, NOT_COMPARED = "regression", "not compared"
 BASELINE = "baseline"
 """What stands in the verdict column of the baseline's own row."""
 
@@ -111,6 +113,21 @@ class ComparisonRow:
         return f"{self.case.model} ({self.series})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffRow:
+    """One case of the old run of a diff."""
+
+    found: CaseDiff
+    series: str
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, or why there is more or less to say."""
+        if self.found.not_compared is not None:
+            return NOT_COMPARED
+        return REGRESSION if self.found.regression else str(self.found.verdict)
+
+
 def case_rows(run: Run, analysis: Analysis) -> tuple[CaseRow, ...]:
     """Return one row per case of the plan, in its order."""
     facts = _Facts(run, analysis)
@@ -119,7 +136,7 @@ def case_rows(run: Run, analysis: Analysis) -> tuple[CaseRow, ...]:
 
 def comparison_rows(run: Run, analysis: Analysis) -> tuple[ComparisonRow, ...]:
     """Return the comparisons with the baseline, then those between backends."""
-    latencies = {result.case.id: _in_ms(result.latency_ns) for result in analysis.results}
+    latencies = {result.case.id: in_ms(result.latency_ns) for result in analysis.results}
     series = series_of(networks(run))
 
     def row(kind: str, found: Comparison) -> ComparisonRow:
@@ -146,6 +163,12 @@ def comparison_rows(run: Run, analysis: Analysis) -> tuple[ComparisonRow, ...]:
     )
 
 
+def diff_rows(found: RunDiff) -> tuple[DiffRow, ...]:
+    """Return one row per case of the old run, in the order of its plan."""
+    series = series_of(entry.case for entry in found.cases)
+    return tuple(DiffRow(found=entry, series=series[entry.case.id]) for entry in found.cases)
+
+
 def by_network(rows: Iterable[CaseRow]) -> list[CaseRow]:
     """Return the rows grouped by network, in the order the networks first appear: the order of tables for people."""
     groups: dict[str, list[CaseRow]] = {}
@@ -159,6 +182,12 @@ def finite(estimate: Estimate | None) -> Estimate | None:
     if estimate is None or not all(math.isfinite(number) for number in (estimate.value, estimate.low, estimate.high)):
         return None
     return estimate
+
+
+def in_ms(estimate_ns: Estimate | None) -> Estimate | None:
+    """Return in milliseconds an estimate in nanoseconds; None where it is not `finite`."""
+    known = finite(estimate_ns)
+    return None if known is None else known.per(NS_PER_MS)
 
 
 class _Facts:
@@ -185,7 +214,7 @@ class _Facts:
     def row(self, case: Case) -> CaseRow:
         plan, result = self._run.plan, self._results.get(case.id)
         card, baseline = self._cards.get(case.model), self._cards.get(plan.baseline)
-        artifact, latency = self._artifacts.get(case.model), _in_ms(result.latency_ns if result else None)
+        artifact, latency = self._artifacts.get(case.model), in_ms(result.latency_ns if result else None)
         launches = self._samples.get(case.id, [])
         memory = result.memory_bytes if result else None
         return CaseRow(
@@ -199,10 +228,10 @@ class _Facts:
             paper=headline_latency(card, baseline),
             paper_ratio=None if case.environment else paper_ratio(card, baseline),
             latency_ms=latency,
-            percentiles_ms={percent: _in_ms(found) for percent, found in result.percentiles.items()} if result else {},
-            cold_ms=_in_ms(result.cold_ns if result else None),
-            first_ms=_in_ms(result.first_ns if result else None),
-            load_ms=_in_ms(result.load_ns if result else None),
+            percentiles_ms={percent: in_ms(found) for percent, found in result.percentiles.items()} if result else {},
+            cold_ms=in_ms(result.cold_ns if result else None),
+            first_ms=in_ms(result.first_ns if result else None),
+            load_ms=in_ms(result.load_ns if result else None),
             peak_memory_mib=None if memory is None else memory / BYTES_PER_MIB,
             roofline_pct=self._roofline_pct(case, artifact, latency),
             ratio=finite(result.vs_baseline.ratio) if result and result.vs_baseline and latency else None,
@@ -240,11 +269,6 @@ class _Facts:
         yield from (code for _, code in sorted(pair for subject in subjects for pair in self._caveats.get(subject, ())))
         if case.id in self._failed:
             yield "launch-failed" if result and result.launches else "case-failed"
-
-
-def _in_ms(estimate_ns: Estimate | None) -> Estimate | None:
-    known = finite(estimate_ns)
-    return None if known is None else known.per(NS_PER_MS)
 
 
 def _effective(launches: Iterable[Samples]) -> dict[str, str]:

@@ -18,10 +18,11 @@ from mnbench.report.environments import versions_legend
 from mnbench.report.grid import Grid, draw, texts
 from mnbench.report.naming import conditions, latency_legend, percentiles_legend, ratio_legend
 from mnbench.report.numbers import bracketed, plus_minus, span
-from mnbench.report.rows import BASELINE
+from mnbench.report.rows import BASELINE, NOT_COMPARED, REGRESSION
 from mnbench.report.view import View
 
 VERDICT_STYLES = {"faster": "green", "slower": "red", "inconclusive": "yellow", BASELINE: "dim"}
+VERDICT_STYLES |= dict.fromkeys((REGRESSION, NOT_COMPARED), "bold red")
 LOG_LINES = 5
 """Of the end of a failed worker's log; the page and the JSON have more."""
 
@@ -51,12 +52,13 @@ def _forms(view: View) -> list[list[Grid]]:
     of_network = [column for column in every if column.of_network]
     of_case = [every[0], *(column for column in every if not column.of_network)]
     networks = list({row.case.model: row for row in view.networks}.values())
-    published = _grid(of_network, networks, names=1)
-    whole = [[_grid(every, view.networks, form)] for form in (bracketed, plus_minus)]
-    return whole + [[published, _grid(of_case, view.networks, form)] for form in (bracketed, plus_minus)]
+    published = grid_of(of_network, networks, names=1)
+    whole = [[grid_of(every, view.networks, form)] for form in (bracketed, plus_minus)]
+    return whole + [[published, grid_of(of_case, view.networks, form)] for form in (bracketed, plus_minus)]
 
 
-def _grid(chosen: Sequence[Column[Row]], rows: Sequence[Row], interval: Interval = bracketed, names: int = 2) -> Grid:
+def grid_of(chosen: Sequence[Column[Row]], rows: Sequence[Row], interval: Interval = bracketed, names: int = 2) -> Grid:
+    """Return some columns of rows as a table; `names` of them say what a row is about."""
     return Grid(
         head=[column.heading for column in chosen],
         align="".join(column.align for column in chosen),
@@ -83,7 +85,7 @@ def _print_between_backends(view: View, console: Console) -> None:
     if rows:
         console.print()
         console.print(Text("Between backends", style="bold"))
-        draw(console, [_grid(columns.comparison(TERMINAL), rows)])
+        draw(console, [grid_of(columns.comparison(TERMINAL), rows)])
 
 
 def _print_next_run(view: View, console: Console) -> None:
@@ -106,8 +108,8 @@ def _print_table(view: View, table: str, interval: Interval, title: str, legend:
         return False
     console.print()
     console.print(Text(title, style="bold"))
-    several = [_grid([*names, column], view.networks, interval) for column in figures]
-    draw(console, [_grid([*names, *figures], view.networks, interval)], several)
+    several = [grid_of([*names, column], view.networks, interval) for column in figures]
+    draw(console, [grid_of([*names, *figures], view.networks, interval)], several)
     if legend:
         console.print(Text(legend, style="dim"))
     return True

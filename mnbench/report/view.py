@@ -1,4 +1,4 @@
-"""What every view of a run starts from, computed once: the analysis, the rows, the headline, the plots."""
+"""What every view of a run starts from: analysis, rows, headline, plots, each computed once, when it is first asked for."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ class View:
     """A run, and what its samples say. Made by `view_of`."""
 
     run: Run
-    analysis: Analysis
-    rows: tuple[CaseRow, ...]
-    """One for each case of the plan, in its order; the harness's own case included."""
-    comparisons: tuple[ComparisonRow, ...]
-    """Those with the baseline, then those between backends."""
+    known: Analysis | None = None
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """What the run's samples say."""
+        return self.known or stats.analyse(self.run)
+
+    @cached_property
+    def rows(self) -> tuple[CaseRow, ...]:
+        """One for each case of the plan, in its order; the harness's own case included."""
+        return case_rows(self.run, self.analysis)
+
+    @cached_property
+    def comparisons(self) -> tuple[ComparisonRow, ...]:
+        """Those with the baseline, then those between backends."""
+        return comparison_rows(self.run, self.analysis)
 
     @cached_property
     def networks(self) -> list[CaseRow]:
@@ -68,5 +79,4 @@ class View:
 
 def view_of(run: Run, analysis: Analysis | None = None) -> View:
     """Return the view of a run. `analysis` is that of `stats.analyse`, where it is known already."""
-    analysis = stats.analyse(run) if analysis is None else analysis
-    return View(run=run, analysis=analysis, rows=case_rows(run, analysis), comparisons=comparison_rows(run, analysis))
+    return View(run=run, known=analysis)

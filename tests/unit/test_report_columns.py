@@ -11,13 +11,15 @@ import pytest
 from rich.console import Console
 
 from mnbench import report
-from mnbench.report import columns
-from mnbench.report.columns import COMPARISON, SUMMARY, Column
+from mnbench.records import Verdict
+from mnbench.report import columns, diff_table
+from mnbench.report.columns import COMPARISON, DIFF, SUMMARY, Column
 from mnbench.report.html import page
 from mnbench.report.json_text import to_json
 from mnbench.report.markdown import Shown, backends_table, results_table
 from mnbench.report.terminal import render
 from mnbench.report.view import view_of
+from mnbench.stats.between_runs import CaseDiff, RunDiff
 from tests.builders import estimate, make_run
 
 SPEED = Column(
@@ -54,7 +56,39 @@ def test_one_entry_is_a_column_in_every_view(
         assert cell in text
 
 
-@pytest.mark.parametrize("table", [SUMMARY, COMPARISON], ids=["summary", "comparison"])
+def test_one_entry_is_a_column_in_every_view_of_a_diff(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = make_run()
+    slower = Column(
+        name="slower_pct",
+        value=lambda row: None if row.found.new_ns is None else 12.5,
+        meaning="By how much.",
+        heading="slower %",
+        text=lambda pct: f"{pct} %",
+    )
+    monkeypatch.setattr(columns, "DIFF", (*columns.DIFF, slower))
+    case = run.plan.cases[0]
+    times = {"old_ns": estimate(5e6, 2.0), "new_ns": estimate(6e6, 2.0), "ratio": estimate(1.2, 3.0)}
+    entry = CaseDiff(
+        case=case, **times, old_launches=6, new_launches=6, p_adjusted=0.01, verdict=Verdict.SLOWER, not_compared=None,
+        regression=False,
+    )  # fmt: skip
+    found = RunDiff(
+        old_id="a", new_id="b", cpu_model="CPU", level=0.95, equivalence_pct=1.0, fail_if_slower_pct=None, cases=(entry,),
+        common=(), only_in_new=(), changes=(), caveats=(),
+    )  # fmt: skip
+    (record,) = json.loads(diff_table.to_json(found))["cases"]
+    assert (record["slower_pct"], record["old_ms"], record["verdict"]) == (12.5, 5.0, "slower")
+    assert record["new_low_ms"] < record["new_ms"] < record["new_high_ms"]
+    for width in (60, 400):
+        console = Console(file=StringIO(), width=width)
+        diff_table.render(found, console)
+        assert isinstance(console.file, StringIO)
+        assert "12.5 %" in console.file.getvalue()
+    assert "slower %" in diff_table.to_markdown(found)
+    assert "| 12.5 % |" in diff_table.to_markdown(found)
+
+
+@pytest.mark.parametrize("table", [SUMMARY, COMPARISON, DIFF], ids=["summary", "comparison", "diff"])
 def test_every_column_says_what_it_means_in_one_sentence_and_no_two_share_a_field(table: tuple[Column, ...]) -> None:
     assert [column.name for column in table if not column.meaning.endswith(".") or ". " in column.meaning] == []
     names = [name for column in table if column.views & columns.DATA for name in column.fields]
