@@ -438,6 +438,8 @@ class Round:
     """CPU time the worker used while it waited for this round: must be next to nothing."""
     voluntary_switches: int
     involuntary_switches: int
+    page_faults: int | None = None
+    """Minor faults of the worker process in the measured part. None in runs stored before they were counted, too."""
     run_queue_wait_ns: int | None
     steal_ns: int | None
     """Time stolen by the hypervisor from the measured CPUs."""

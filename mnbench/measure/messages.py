@@ -76,6 +76,7 @@ class RoundReply:
     idle_cpu_ns: int
     voluntary_switches: int
     involuntary_switches: int
+    page_faults: int | None
     run_queue_wait_ns: int | None
     steal_ns: int | None
     foreign_cpu_ns: int | None

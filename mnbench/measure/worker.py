@@ -221,6 +221,7 @@ def measure_round(
         idle_cpu_ns=idle_cpu_ns,
         voluntary_switches=seen.voluntary_switches,
         involuntary_switches=seen.involuntary_switches,
+        page_faults=seen.page_faults,
         run_queue_wait_ns=seen.run_queue_wait_ns,
         steal_ns=seen.steal_ns,
         foreign_cpu_ns=seen.foreign_cpu_ns,

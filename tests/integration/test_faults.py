@@ -19,6 +19,7 @@ from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
 from tests.builders import artifact, paper_table
 from tests.conftest import a_plan, a_run
+from tests.integration.command import ROOT
 from tests.situations import situation
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -171,3 +172,23 @@ def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):
         assert worker._process.wait(timeout=5.0) < 0
     finally:
         worker.close()
+
+
+@situation(
+    "memory",
+    "A runtime returns its memory to the kernel in each inference and fetches it again (PyTorch with glibc)",
+    "counts the page faults of each round; where they are a visible share of the latency, the case has a caveat",
+)
+def test_page_faults_in_each_inference_are_a_caveat(tmp_path):
+    run = measure(tmp_path, "trimming", launches=3)
+    (found,) = [caveat for caveat in stats.analyse(run).caveats if caveat.code == "page-faults"]
+    assert found.subject == Case(model="none", backend="trimming").id
+    assert 512 <= int(found.observed.split()[0].replace(",", "")) < 600
+    assert "MALLOC_TOP_PAD_" in found.advice
+    assert all(r.page_faults < len(r.latencies_ns) for s in run.samples if s.case == NULL for r in s.rounds)
+
+
+def test_page_faults_are_unknown_in_runs_that_did_not_count_them():
+    run = store.load(ROOT / "results/reference/20261124T175642")
+    assert {r.page_faults for s in run.samples for r in s.rounds} == {None}
+    assert not [caveat for caveat in stats.analyse(run).caveats if caveat.code == "page-faults"]

@@ -6,6 +6,7 @@ Each goes wrong in its tenth inference at the latest, so the parent meets a real
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import signal
 import threading
@@ -99,6 +100,21 @@ MoreThreads = _backend("MoreThreads", changed={"threads": "2"})
 Bf16Inside = _backend("Bf16Inside", changed={"precision": "bf16"})
 Wandering = _backend("Wandering", misbehave=lambda: os.sched_setaffinity(0, {0}))
 Spinning = _backend("Spinning", misbehave=_spin)
+
+
+class _TrimmingSession(_Session):
+    """Gets 2 MiB from the kernel and gives it back in each inference, as an allocator does that keeps nothing."""
+
+    def run(self) -> None:
+        with mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+            for offset in range(0, len(memory), mmap.PAGESIZE):
+                memory[offset] = 1
+
+
+class Trimming(_Faulty):
+    name = "trimming"
+    session = _TrimmingSession
 
 
 class Telling(_Faulty):
