@@ -17,6 +17,7 @@ from mnbench.export.inputs import data_file
 from mnbench.files import require_text
 from mnbench.measure.conduct import conduct
 from mnbench.measure.conductor import Already, Progress
+from mnbench.measure.gaps import GAP
 from mnbench.measure.layout import REPLICAS
 from mnbench.records import (
     BEFORE_LAUNCH,
@@ -407,7 +408,8 @@ def already(the_run: Run) -> Already:
     # A killed run could not write its time any more, but its rounds tell it.
     rounds = [r for samples in the_run.samples for r in samples.rounds]
     ended_s = [(r.started_ns + r.wall_ns) / 1e9 for r in rounds]
-    if the_run.plan.blocks > 1 or the_run.failures:  # that time holds waits and failures, which the budget does not count
+    gaps = any(caveat.code == GAP for caveat in the_run.caveats)
+    if the_run.plan.blocks > 1 or the_run.failures or gaps:  # that time holds waits, failures and gaps: no part of the budget
         ended_s = [sum(r.wall_ns + sum(r.settle_ns) for r in rounds) / 1e9]
     return Already(
         waves=max((samples.launch + 1 for samples in the_run.samples), default=0),

@@ -126,6 +126,7 @@ class _Waves(Conductor):
             self._tell(f"waiting for block {self._block + 1} of {self._plan.blocks}, {left_s / 60:.0f} min")
             time.sleep(min(left_s, 10.0))
         self._unspent_ns += time.perf_counter_ns() - began_ns
+        self._gaps.skip()
 
     def _make_wave(self, cases: Sequence[Case], round_ms: float) -> None:
         """Start one launch of each case, let them take turns, end them."""

@@ -151,6 +151,7 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
         max_abs_error=told.max_abs if compared and np.isfinite(told.max_abs) else None,
         max_rel_error=told.max_rel if compared and np.isfinite(told.max_rel) else None,
         remarks=tuple(remarks),
+        ended_ns=time.perf_counter_ns(),
     )
 
 
@@ -232,6 +233,7 @@ def measure_round(
         throttled_ns=seen.throttled_ns,
         workload_before_ns=workload_before_ns,
         workload_after_ns=workload.time_ns(),
+        ended_ns=time.perf_counter_ns(),
     )
 
 
