@@ -16,10 +16,14 @@ from mnbench.environment import memory_limit_bytes, oom_kills
 from mnbench.errors import WorkerError
 from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
+from mnbench.measure.timing import LEAST_TO_SETTLE
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
 LONGEST_LOG_BYTES = 64 << 10
+COMPUTING_SHARE = 0.2
+"""Of a moment's time: a worker whose CPU time grows by more than this computes."""
+MOMENT_S = 0.2
 PADDING_VARIABLE = "MNBENCH_PADDING"
 
 
@@ -118,15 +122,15 @@ class Worker:
             os.write(self._requests, messages.encode(request))
         except BrokenPipeError:
             raise WorkerError(self._epitaph()) from None
-        reply = self._read(timeout_s)
+        reply = self._read(timeout_s, _work_of(request))
         if isinstance(reply, Failed):
             self._epitaph()  # it ends by itself, once its log has the traceback
             raise WorkerError(reply.reason)
         self._signal(signal.SIGSTOP)
         return reply
 
-    def _read(self, timeout_s: float) -> Message:
-        """Wait for one line without using the CPU."""
+    def _read(self, timeout_s: float, what: str = "") -> Message:
+        """Wait for one line without using the CPU. `what` says what a worker is at that computes for longer than that."""
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         deadline = time.monotonic() + timeout_s
@@ -134,8 +138,9 @@ class Worker:
         while not (chunks and chunks[-1].endswith(b"\n")):
             left_ms = (deadline - time.monotonic()) * 1000
             if left_ms <= 0 or not poll.poll(left_ms):
+                computing = self._computes()
                 self._process.kill()  # now, not with its wave: alive, it could burn the CPU the others are timed on
-                raise WorkerError(f"the worker hung: no answer within {timeout_s:g} s; it was killed.")
+                raise WorkerError(_too_late(what, timeout_s) if computing else _hung(timeout_s))
             chunk = os.read(self._replies, 1 << 20)
             if not chunk:
                 raise WorkerError(self._epitaph())
@@ -144,6 +149,16 @@ class Worker:
             return messages.decode(b"".join(chunks))
         except msgspec.DecodeError as error:
             raise WorkerError(f"the worker's answer cannot be read: {error}.") from error
+
+    def _computes(self) -> bool:
+        """Say whether the child uses the CPU at this moment; it is asked only when its time is over."""
+        clock = (~self._process.pid << 3) | 2  # clock_getcpuclockid(3): of all threads of a process; needs no /proc
+        try:
+            before_s = time.clock_gettime(clock)
+            time.sleep(MOMENT_S)
+            return time.clock_gettime(clock) - before_s > COMPUTING_SHARE * MOMENT_S
+        except OSError:  # it has ended
+            return False
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
@@ -159,6 +174,25 @@ class Worker:
         if code < 0:
             return f"the worker was killed by {signal.Signals(-code).name}."
         return f"the worker ended with exit code {code}."
+
+
+def _work_of(request: OpenRequest | RoundRequest) -> str:
+    """Return what a request asks for at least."""
+    if isinstance(request, OpenRequest):
+        return "opening the model and one inference take"
+    least = request.cold_samples or LEAST_TO_SETTLE + request.least
+    return f"{least} inferences take"
+
+
+def _too_late(what: str, timeout_s: float) -> str:
+    return (
+        f"{what or 'starting takes'} more than {timeout_s:g} s: the worker was still computing, and was killed. "
+        "Raise --timeout, or measure a smaller network or batch."
+    )
+
+
+def _hung(timeout_s: float) -> str:
+    return f"the worker hung: no answer within {timeout_s:g} s; it was killed."
 
 
 def _out_of_memory() -> str:

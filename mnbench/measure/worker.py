@@ -36,8 +36,6 @@ from mnbench.records import Artifact, Remark
 from mnbench.sources.feeds import Difference, difference
 
 SPIN_S = 0.01
-LEAST_TO_SETTLE = 2
-"""Inferences: of a slow network one refills every cache."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -205,7 +203,7 @@ def measure_round(
         before = reader.read()
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
     else:
-        settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=LEAST_TO_SETTLE)
+        settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=timing.LEAST_TO_SETTLE)
         let_pool_sleep(workload)
         workload_before_ns = workload.time_ns()
         before = reader.read()

@@ -85,6 +85,28 @@ def test_a_worker_that_hangs_is_killed_at_the_time_out(tmp_path):
 
 @situation(
     "processes",
+    "A network is so slow that a few inferences take longer than the time-out",
+    "says so, with the number of inferences and what to do: the worker was computing, and did not hang",
+)
+@pytest.mark.parametrize(("timeout_s", "what"), [(0.4, "opening the model and one inference take"), (1.0, "3 inferences take")])
+def test_a_network_slower_than_the_time_out_is_no_hanging_worker(tmp_path, timeout_s, what):
+    case = Case(model="none", backend="slow")
+    worker = Worker(case, tmp_path / "log")
+    try:
+        worker.wait_until_started(20.0)
+        with pytest.raises(WorkerError) as raised:
+            worker.open(OpenRequest(case=case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s)
+            worker.round(RoundRequest(settle_ms=1.0, target_ms=20.0), timeout_s)
+    finally:
+        worker.close()
+    assert str(raised.value) == (
+        f"{what} more than {timeout_s:g} s: the worker was still computing, and was killed. "
+        "Raise --timeout, or measure a smaller network or batch."
+    )
+
+
+@situation(
+    "processes",
     "Another package's backend offers a precision of which the artefact does not say how exact it has to be",
     "reports that case with a sentence and measures the others",
 )

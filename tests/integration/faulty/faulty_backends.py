@@ -112,6 +112,20 @@ class _TrimmingSession(_Session):
                 memory[offset] = 1
 
 
+class _SlowSession(_Session):
+    """Computes for half a second an inference."""
+
+    def run(self) -> None:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+
+
+class Slow(_Faulty):
+    name = "slow"
+    session = _SlowSession
+
+
 class Trimming(_Faulty):
     name = "trimming"
     session = _TrimmingSession
