@@ -15,7 +15,7 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
 from mnbench.export.inputs import data_file
 from mnbench.files import require_text
-from mnbench.measure.conduct import conduct
+from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
 from mnbench.measure.layout import REPLICAS
@@ -211,6 +211,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     require_text(request.cache, "--cache")
     environment.require_pinning(the_plan.cpus)
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
+    caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
