@@ -76,6 +76,13 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def bound_files(most_bytes: int) -> None:
+    """Let no file that this process writes grow beyond so many bytes: further writes fail (EFBIG; Python ignores SIGXFSZ)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft == resource.RLIM_INFINITY or soft > most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+
+
 def spare_files() -> int:
     """Return how many more files this process may open, less a reserve for what it opens in passing."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -21,6 +21,7 @@ from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
 LONGEST_LOG_BYTES = 64 << 10
+CUT = b"[...]\n"
 COMPUTING_SHARE = 0.2
 """Of a moment's time: a worker whose CPU time grows by more than this computes."""
 MOMENT_S = 0.2
@@ -43,7 +44,8 @@ class Worker:
         self._replies, reply_write = processes.pipe()
         command = harness.command("mnbench.measure.worker", request_read, reply_write, python=python)
         try:
-            with log.open("wb") as output:
+            log.write_bytes(b"")
+            with log.open("ab") as output:  # at its end, wherever that is: it is shortened meanwhile
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
                     command,
                     stdin=subprocess.DEVNULL,
@@ -95,10 +97,10 @@ class Worker:
     def log_tail(self) -> str:
         """Return the last lines the child wrote to standard output or error."""
         try:
-            text = self._log.read_text(encoding="utf-8", errors="replace")
+            end = self._end_of_log()
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+        return "\n".join(end.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
     def close(self) -> None:
         """End the child, whatever state it is in, and keep its log only if it says something: the end of it, if it is long."""
@@ -106,14 +108,19 @@ class Worker:
         self._process.wait()
         os.close(self._requests)
         os.close(self._replies)
-        size_bytes = self._log.stat().st_size if self._log.is_file() else None
-        if size_bytes == 0:
+        self._shorten_log()
+        if self._log.is_file() and not self._log.stat().st_size:
             self._log.unlink()
-        elif size_bytes is not None and size_bytes > LONGEST_LOG_BYTES:
-            with self._log.open("rb") as log:
-                log.seek(-LONGEST_LOG_BYTES, os.SEEK_END)
-                end = log.read()
-            self._log.write_bytes(b"[...]\n" + end)
+
+    def _end_of_log(self) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - LONGEST_LOG_BYTES))
+            return log.read(LONGEST_LOG_BYTES)
+
+    def _shorten_log(self) -> None:
+        """Keep the end of a log that is too long; what the child writes in this moment may be lost."""
+        if self._log.is_file() and self._log.stat().st_size > LONGEST_LOG_BYTES + len(CUT):
+            self._log.write_bytes(CUT + self._end_of_log())
 
     def _ask(self, request: OpenRequest | RoundRequest, timeout_s: float) -> Message:
         self._signal(signal.SIGCONT)
@@ -127,6 +134,7 @@ class Worker:
             self._epitaph()  # it ends by itself, once its log has the traceback
             raise WorkerError(reply.reason)
         self._signal(signal.SIGSTOP)
+        self._shorten_log()
         return reply
 
     def _read(self, timeout_s: float, what: str = "") -> Message:

@@ -7,6 +7,7 @@ It may run in an environment that has numpy and msgspec beside the runtime, and 
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import os
@@ -31,17 +32,20 @@ from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
 from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
-from mnbench.processes import die_with_parent
+from mnbench.processes import bound_files, die_with_parent
 from mnbench.records import Artifact, Remark
 from mnbench.sources.feeds import Difference, difference
 
 SPIN_S = 0.01
+LONGEST_FILE_BYTES = 64 << 20
+"""That a worker may write: its log is shortened between turns, and in one turn an endless writer could fill the disk."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one launch until the parent closes the pipe. Returns the exit code."""
     fd_in, fd_out = (int(text) for text in (arguments or sys.argv[1:]))
     die_with_parent()
+    bound_files(LONGEST_FILE_BYTES)
     with os.fdopen(fd_in, "rb") as requests, os.fdopen(fd_out, "wb") as replies:
         try:
             _serve(requests, replies)
@@ -49,9 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             replies.write(messages.encode(Failed(reason=str(error))))
             return 1
         except Exception as error:
-            replies.write(messages.encode(Failed(reason=f"{type(error).__name__}: {error}")))
+            replies.write(messages.encode(Failed(reason=_reason(error))))
             raise  # the traceback belongs in the log
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"it wrote more than {LONGEST_FILE_BYTES >> 20} MiB into {error.filename or 'its log'} in one turn."
+    return f"{type(error).__name__}: {error}"
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:

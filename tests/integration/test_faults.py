@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,3 +216,42 @@ def test_page_faults_are_unknown_in_runs_that_did_not_count_them():
     run = store.load(ROOT / "results/reference/20261124T175642")
     assert {r.page_faults for s in run.samples for r in s.rounds} == {None}
     assert not [caveat for caveat in stats.analyse(run).caveats if caveat.code == "page-faults"]
+
+
+def sizes_of(log, until):
+    """Return the largest size that a file has until an event."""
+    largest = 0
+    while not until.wait(0.002):
+        largest = max(largest, log.stat().st_size if log.exists() else 0)
+    return largest
+
+
+@situation(
+    "files",
+    "A runtime writes to its log without end, hundreds of MiB",
+    "lets no log grow beyond 64 MiB in a turn, keeps the last 64 KiB of it after each turn, and measures on",
+)
+def test_a_worker_that_writes_without_end_does_not_fill_the_disk(tmp_path):
+    log, done = tmp_path / "log", threading.Event()
+    with ThreadPoolExecutor() as pool:
+        largest = pool.submit(sizes_of, log, done)
+        worker = Worker(Case(model="none", backend="shouting"), log)
+        try:
+            worker.open(OpenRequest(case=worker.case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s=20.0)
+            for _ in range(2):
+                reply = worker.round(RoundRequest(settle_ms=1.0, target_ms=1.0, least=200), timeout_s=60.0)
+                assert len(reply.latencies_ns) >= 200  # 400 MiB in both
+                assert log.stat().st_size <= 65 << 10
+        finally:
+            worker.close()
+            done.set()
+        assert 32 << 20 <= largest.result() <= 64 << 20
+    assert log.read_bytes().startswith(b"[...]\n")
+    assert "all is well\nall is well" in worker.log_tail()
+
+
+def test_a_worker_that_cannot_write_any_more_fails_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNBENCH_TEST_SHOUT", "1")
+    run = measure(tmp_path, "shouting", least_inferences=200)
+    assert {failure.reason for failure in run.failures} == {"it wrote more than 64 MiB into its log in one turn."}
+    assert launches_of(run, NULL) == 2

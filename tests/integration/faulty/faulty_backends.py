@@ -5,6 +5,7 @@ Each goes wrong in its tenth inference at the latest, so the parent meets a real
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -124,6 +125,19 @@ class _SlowSession(_Session):
 class Slow(_Faulty):
     name = "slow"
     session = _SlowSession
+
+
+class _ShoutingSession(_Session):
+    """Writes a mebibyte to standard output in each inference; $MNBENCH_TEST_SHOUT: as Python does, where an error counts."""
+
+    def run(self) -> None:
+        with contextlib.nullcontext() if "MNBENCH_TEST_SHOUT" in os.environ else contextlib.suppress(OSError):
+            os.write(1, b"all is well\n" * ((1 << 20) // 12))
+
+
+class Shouting(_Faulty):
+    name = "shouting"
+    session = _ShoutingSession
 
 
 class Trimming(_Faulty):
