@@ -88,8 +88,8 @@ def _compare(options: argparse.Namespace) -> int:
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     _check_gate(options)
-    directory = None
-    with listener(quiet=options.quiet) as progress:
+    code = DONE
+    with compare.terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
         try:
             if options.resume is not None:
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
@@ -97,10 +97,11 @@ def _compare(options: argparse.Namespace) -> int:
                 directory = compare.run(requests.compare_request(options), progress)
         except compare.Interrupted as interrupted:
             progress.close()
-            # First of all, so that a second Ctrl-C while the page is made does not take it away.
-            _complain(f"{interrupted}; go on with: mnbench compare --resume {shlex.quote(str(interrupted.directory))}", FAILED)
-            _publish(interrupted.directory, options)
-            return INTERRUPTED + interrupted.signal
+            directory, code = interrupted.directory, INTERRUPTED + interrupted.signal
+            _complain(f"{interrupted}; go on with: mnbench compare --resume {shlex.quote(str(directory))}", FAILED)
+    if code:
+        _publish(directory, options)
+        return code
     run = _publish(directory, options)
     if options.fail_if_slower is not None:
         return _pass_gate(run, options.fail_if_slower)
@@ -224,7 +225,7 @@ def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.N
     from mnbench.report.progress import listener
 
     request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
-    with listener(quiet=options.quiet) as progress:
+    with compare.terminated_as_interrupt(), listener(quiet=options.quiet) as progress:
         try:
             if name is None:
                 directory = studies.resume(store.resolve(options.resume, options.out), wanted, options.cache, progress)

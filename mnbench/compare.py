@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,8 @@ DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
+GRACE_S = 3.0
+"""Ending the children and storing a run takes less."""
 MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
@@ -107,20 +110,36 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
         self.signal = number
 
 
+class _Handler:
+    """A signal handler that raises KeyboardInterrupt, and drops what follows within GRACE_S: the run is being stored then."""
+
+    def __init__(self) -> None:
+        self._until_s = 0.0
+
+    def __call__(self, number: int, _frame: object) -> None:
+        if time.monotonic() >= self._until_s:
+            self._until_s = time.monotonic() + GRACE_S
+            raise KeyboardInterrupt(number)
+
+
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end the work as Ctrl-C does: children end, the run is stored."""
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does, each unless it is ignored (nohup): children end, the run is stored.
 
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else [])]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    A second signal does not stop that. Within another such block this one changes nothing.
+    """
+    if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
+        yield
+        return
+    handler = _Handler()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    heeded = [number for number in numbers if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def plan(request: Request) -> Plan:
