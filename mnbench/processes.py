@@ -88,7 +88,22 @@ def spare_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return FILES_WANTED
-    return soft - len(os.listdir("/proc/self/fd")) - FILES_IN_PASSING  # noqa: PTH208 - a count, no paths
+    return soft - _open_files(soft) - FILES_IN_PASSING
+
+
+def _open_files(most: int) -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, no paths
+    except OSError:  # no /proc: ask for each
+        return sum(map(_is_open, range(min(most, FILES_WANTED))))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def refusal(error: OSError) -> str:

@@ -280,8 +280,7 @@ def pin(cpus: Iterable[int]) -> None:
     Some sandboxes let a thread move itself alone. Threads that start later take over what their maker has.
     Raises WorkerError where none of the CPUs is on.
     """
-    for task in Path("/proc/self/task").iterdir():
-        number = int(task.name)
+    for number in _threads():
         try:
             os.sched_setaffinity(0 if number == threading.get_native_id() else number, cpus)
         except (ProcessLookupError, PermissionError):  # it ended meanwhile, or may not be moved
@@ -290,12 +289,23 @@ def pin(cpus: Iterable[int]) -> None:
             raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
 
 
+def _threads() -> list[int]:
+    """Return the numbers of this process's threads; where there is no /proc, that of this thread alone.
+
+    The others then have the CPUs of the one that started them, unless a runtime moved them, and no counter tells of them.
+    """
+    try:
+        return [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    except OSError:
+        return [threading.get_native_id()]
+
+
 def check_affinity(cpus: Iterable[int]) -> None:
-    """Raise WorkerError unless every thread of this process may run on exactly `cpus`."""
+    """Raise WorkerError unless every thread of this process, as far as they are known, may run on exactly `cpus`."""
     wanted = set(cpus)
-    for task in Path("/proc/self/task").iterdir():
+    for number in _threads():
         try:
-            got = os.sched_getaffinity(int(task.name))
+            got = os.sched_getaffinity(number)
         except ProcessLookupError:  # it ended meanwhile
             continue
         if got != wanted:
