@@ -83,13 +83,14 @@ def _drop_output() -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from mnbench import compare, requests, store
+    from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     _check_gate(options)
     code = DONE
-    with compare.terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
+    with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
         try:
             if options.resume is not None:
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
@@ -222,10 +223,11 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
 def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.Namespace) -> int:
     from mnbench import compare, store, studies
+    from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
     request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
-    with compare.terminated_as_interrupt(), listener(quiet=options.quiet) as progress:
+    with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:
         try:
             if name is None:
                 directory = studies.resume(store.resolve(options.resume, options.out), wanted, options.cache, progress)

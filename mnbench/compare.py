@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +17,7 @@ from mnbench.files import require_text
 from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
+from mnbench.measure.interrupts import terminated_as_interrupt
 from mnbench.measure.layout import REPLICAS
 from mnbench.records import (
     BEFORE_LAUNCH,
@@ -47,8 +46,6 @@ DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
-GRACE_S = 3.0
-"""Ending the children and storing a run takes less."""
 MOST_LAUNCHES = 20
 MOST_LAUNCHES_TO_TARGET = 500
 MOST_IMAGES = 1024
@@ -108,38 +105,6 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
         super().__init__(f"interrupted; what was measured is in {directory}")
         self.directory = directory
         self.signal = number
-
-
-class _Handler:
-    """A signal handler that raises KeyboardInterrupt, and drops what follows within GRACE_S: the run is being stored then."""
-
-    def __init__(self) -> None:
-        self._until_s = 0.0
-
-    def __call__(self, number: int, _frame: object) -> None:
-        if time.monotonic() >= self._until_s:
-            self._until_s = time.monotonic() + GRACE_S
-            raise KeyboardInterrupt(number)
-
-
-@contextmanager
-def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the work as Ctrl-C does, each unless it is ignored (nohup): children end, the run is stored.
-
-    A second signal does not stop that. Within another such block this one changes nothing.
-    """
-    if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
-        yield
-        return
-    handler = _Handler()
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    heeded = [number for number in numbers if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 def plan(request: Request) -> Plan:

@@ -1,3 +1,4 @@
+import mmap
 import os
 import resource
 from types import SimpleNamespace
@@ -62,7 +63,8 @@ def test_threads_that_ran_for_long_are_counted(tmp_path):
 def test_page_faults_are_counted_and_unknown_where_the_kernel_counts_none(monkeypatch):
     reader = CounterReader((0,))
     before = reader.read()
-    bytearray(b"\1") * (1 << 24)
+    with mmap.mmap(-1, 1 << 24) as fresh:
+        fresh[0] = 1
     assert reader.read().since(before).page_faults > 0
     none = SimpleNamespace(ru_minflt=0, ru_nvcsw=0, ru_nivcsw=0)
     monkeypatch.setattr(resource, "getrusage", lambda _: none)
