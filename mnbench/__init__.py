@@ -1,6 +1,6 @@
 """mnbench: which network, in which runtime and precision, is fastest on this CPU, at what accuracy, and how sure is that?"""
 
-from mnbench import telemetry
+from mnbench.system import telemetry
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnbench import catalog
 from mnbench.records import Artifact, Case, Estimate, Format, Run
-from mnbench.study_records import Finding
+from mnbench.records.study import Finding
 from tests.builders import a_spec, model_of
 from tests.conftest import a_launch, a_plan, a_round, a_run
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from mnbench.errors import WorkerError
-from mnbench.files import text_of
 from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.gaps import MOST_TOLD, GapWatch
@@ -27,6 +26,7 @@ from mnbench.measure.workload import UsualSpeed
 from mnbench.records import NULL_BACKEND, Artifact, Case, Caveat, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 from mnbench.stats.rounds import usable_rounds
+from mnbench.system.files import text_of
 
 MOST_REPEATS = 1
 """Extra attempts at a disturbed round."""

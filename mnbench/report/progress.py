@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class ProgressView(Protocol):
-    """The listener of `mnbench.compare`, with an end."""
+    """The listener of `mnbench.commands.compare`, with an end."""
 
     def exporting(self, models: Sequence[str]) -> None: ...
 

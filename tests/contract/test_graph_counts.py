@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from mnbench import catalog, zoo
-from mnbench.compare import OPSET
+from mnbench.commands.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.graph import ir_facts, ir_file, onnx_facts, onnx_file
 from mnbench.graph.costs import GraphFacts

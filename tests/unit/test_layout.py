@@ -6,7 +6,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mnbench import compare, sources
+from mnbench import sources
+from mnbench.commands import compare
 from mnbench.export import Exports
 from mnbench.measure.layout import REPLICAS, layout_of
 from mnbench.records import Artifact, Format, Layout, Samples, ToolEnvironment

@@ -12,17 +12,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mnbench import catalog, ceilings, report, store, studies
+from mnbench import catalog, report, store, studies
 from mnbench.catalog import probes
+from mnbench.commands import ceilings
 from mnbench.errors import UsageError
 from mnbench.records import Bandwidth, Cache, Case, Ceilings, CpuKind, Estimate, Format, LayerCost, Peak, Run
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.report.html import page
 from mnbench.report.view import view_of
 from mnbench.stats import roofline
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.roofline import Bound
 from mnbench.studies.roofline.findings import _above_one, _near_verdict
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import artifact, make_run, paper_table
 from tests.conftest import a_launch, a_plan, a_round, a_run, an_environment
 

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from mnbench import store, tables
+from mnbench import store
 from mnbench.errors import StoreError, UnknownNameError, UnreadableRunError, UsageError
 from mnbench.records import LaunchFailure, Memory
+from mnbench.system import tables
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.situations import situation
 

@@ -13,12 +13,12 @@ import pytest
 from mnbench import studies
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.records import Artifact, Estimate, Format
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.report.table_csv import records_csv
 from mnbench.studies import layers
 from mnbench.studies.common.cell_verdicts import within
 from mnbench.studies.layers.findings import above
 from mnbench.studies.layers.shares import NodeTimes, Profile
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import a_spec
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer

@@ -7,6 +7,7 @@ import pytest
 
 from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import separable
 from mnbench.studies.common.operator_slopes import NOISE, NOT_MEASURED, WIDE, Key, single_of
 from mnbench.studies.separable import operator_times
@@ -27,7 +28,6 @@ from mnbench.studies.separable.layers import layer_rows, proof
 from mnbench.studies.separable.rows import operator_rows, refused_counts
 from mnbench.studies.separable.speedups import speedup_rows, table_3_rows
 from mnbench.studies.separable.verdicts import median_over, widened
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import a_spec
 from tests.conftest import a_launch, a_round
 from tests.separable_runs import BACKENDS, LAUNCHES, TAIL_NS, made_up, time_of

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mnbench.catalog import cite
 from mnbench.records import Accuracy, Artifact, Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report import panels
 from mnbench.report.naming import conditions
 from mnbench.report.numbers import bracketed
@@ -20,7 +21,6 @@ from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import combine
 from mnbench.studies.common.planning import sweep_plan
 from mnbench.studies.common.slopes import ratio
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,6 +17,7 @@ from mnbench.errors import WorkerError
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import ProfileReply, profile
 from mnbench.records import Artifact, Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, PlotFile, StudyOptions, Table
 from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.noise import is_noisy
@@ -44,7 +45,6 @@ from mnbench.studies.layers.shares import (
     time_shares,
     unclaimed,
 )
-from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
 QUICK_MODELS = MODELS[:2]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mnbench import environment
 from mnbench.catalog import cite
 from mnbench.records import Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies import Study
 from mnbench.studies.common import readings
@@ -36,7 +37,6 @@ from mnbench.studies.memory.table import (
     largest_kb,
 )
 from mnbench.studies.memory.view import FLOAT_BYTES, MIB, Readings, held, mean_mib, per_image, whole_kb
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 PAPER = "MobileNetV2 paper"
 BUDGET_S = 170.0

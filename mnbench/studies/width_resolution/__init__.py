@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from mnbench import catalog
 from mnbench.catalog import cite
 from mnbench.records import Case, Citation, Estimate, ModelCard, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies import Study
 from mnbench.studies.common import readings
@@ -22,7 +23,6 @@ from mnbench.studies.width_resolution.grid import Grid, parts, short_name
 from mnbench.studies.width_resolution.pareto import Place, front
 from mnbench.studies.width_resolution.ranks import kendall
 from mnbench.studies.width_resolution.view import FAMILIES, Point, StepRow
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, sources, store, tool_environments
+from mnbench import backends, catalog, environment, sources, store
+from mnbench.commands import ceilings, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
 from mnbench.export.inputs import data_file
-from mnbench.files import require_text
 from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
@@ -37,6 +37,7 @@ from mnbench.records import (
     Run,
 )
 from mnbench.sources import shapes
+from mnbench.system.files import require_text
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""

@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnbench import files, processes
-from mnbench.arguments import parser
+from mnbench.cli.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
+from mnbench.system import files, processes
 
 if TYPE_CHECKING:
+    from mnbench.commands.selftest import SelfTest
     from mnbench.records import Run
-    from mnbench.selftest import SelfTest
-    from mnbench.study_records import StudyOptions
+    from mnbench.records.study import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
 AS_GIVEN = "mnbench.as-given"
@@ -82,7 +82,9 @@ def _drop_output() -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from mnbench import compare, requests, store
+    from mnbench import store
+    from mnbench.cli import requests
+    from mnbench.commands import compare
     from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
@@ -114,7 +116,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _check_gate(options: argparse.Namespace) -> None:
     """Raise UsageError, before anything is measured, for a gate that could not judge what is to be measured."""
-    from mnbench import requests, store
+    from mnbench import store
+    from mnbench.cli import requests
 
     if options.fail_if_slower is None:
         return
@@ -143,7 +146,8 @@ def _pass_gate(run: Run, limit_pct: float) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from mnbench import compare, selftest, store
+    from mnbench import store
+    from mnbench.commands import compare, selftest
     from mnbench.report.progress import listener
 
     request = compare.Request(
@@ -178,7 +182,8 @@ def _print_selftest(judged: SelfTest, directory: Path, options: argparse.Namespa
 
 
 def _study(options: argparse.Namespace) -> int:
-    from mnbench import requests, studies
+    from mnbench import studies
+    from mnbench.cli import requests
 
     if options.list:
         from mnbench.report import listing
@@ -207,7 +212,7 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
     What the plan leaves out is told however the study ends.
     """
-    from mnbench import requests
+    from mnbench.cli import requests
 
     wanted = requests.study_options(options)
     try:
@@ -222,7 +227,8 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
 
 def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.Namespace) -> int:
-    from mnbench import compare, store, studies
+    from mnbench import store, studies
+    from mnbench.commands import compare
     from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
@@ -271,7 +277,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from mnbench import listing
+    from mnbench.commands import listing
     from mnbench.report.listing import show
 
     print(show(listing.rows_of(options.what, options.out), as_json=options.json))
@@ -279,7 +285,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from mnbench import diff, store
+    from mnbench import store
+    from mnbench.commands import diff
     from mnbench.report import diff_table
 
     found = diff.compare(
@@ -315,7 +322,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _readme(options: argparse.Namespace) -> int:
-    from mnbench import readme
+    from mnbench.commands import readme
 
     stale = readme.update(options.file, options.reference, check=options.check)
     if options.check and stale:

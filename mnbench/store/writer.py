@@ -23,19 +23,20 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
 from mnbench.records import Case, Caveat, LaunchFailure, Memory, Neighbour, Round, Run, Samples
-from mnbench.run_files import LAUNCHES_FILE as LAUNCHES_FILE
-from mnbench.run_files import ROUND_COLUMNS, ROUND_FIELDS
-from mnbench.run_files import ROUNDS_FILE as ROUNDS_FILE
-from mnbench.run_files import RUN_FILE as RUN_FILE
-from mnbench.run_files import SAMPLE_COLUMNS as SAMPLE_COLUMNS
-from mnbench.run_files import SAMPLES_FILE as SAMPLES_FILE
-from mnbench.run_files import load as load
-from mnbench.run_lock import LOCK_FILE as LOCK_FILE
-from mnbench.run_lock import writer_of as writer_of
-from mnbench.run_lock import writing as writing
+from mnbench.store.lock import writer_of, writing
+from mnbench.store.reader import (
+    LAUNCHES_FILE,
+    ROUND_COLUMNS,
+    ROUND_FIELDS,
+    ROUNDS_FILE,
+    RUN_FILE,
+    SAMPLE_COLUMNS,
+    SAMPLES_FILE,
+    load,
+)
+from mnbench.system import files, tables
 
 LOGS_FOLDER = "logs"
 NEEDED_BYTES = 32 << 20
