@@ -14,15 +14,17 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnbench.cli import config
 from mnbench.cli.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
 from mnbench.system import files, processes
 
 if TYPE_CHECKING:
+    from mnbench.commands.compare import Listener
     from mnbench.commands.selftest import SelfTest
     from mnbench.records import Run
     from mnbench.records.study import StudyOptions
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run one command, turning what the user can mend into a sentence and an exit code."""
     try:
-        options = parser(COMMANDS).parse_args(arguments)
+        known = parser(COMMANDS)
+        options = known.parse_args(config.with_defaults(list(sys.argv[1:] if arguments is None else arguments), known))
         return int(options.command(options))
     except UsageError as error:
         return _complain(error, USAGE)
@@ -85,19 +88,46 @@ def _compare(options: argparse.Namespace) -> int:
     from mnbench import store
     from mnbench.cli import requests
     from mnbench.commands import compare
-    from mnbench.measure.interrupts import terminated_as_interrupt
-    from mnbench.report.progress import listener
 
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     _check_gate(options)
+
+    def work(progress: compare.Listener) -> Path:
+        if options.resume is not None:
+            return compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
+        return compare.run(requests.compare_request(options), progress)
+
+    return _measured(work, options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from mnbench.cli import requests
+    from mnbench.commands import compare, plans
+
+    print(plans.to_json(compare.plan(requests.compare_request(options))), end="")
+    return DONE
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from mnbench.commands import compare, plans
+
+    the_plan = plans.read(options.plan)
+    request = compare.Request(out=options.out, cache=options.cache)
+    options.fail_if_slower = None
+    return _measured(lambda progress: compare.carry_out(the_plan, request, progress), options)
+
+
+def _measured(work: Callable[[Listener], Path], options: argparse.Namespace) -> int:
+    """Let `work` measure, write the reports of the run directory that it returns, print them, and return the exit code."""
+    from mnbench.commands import compare
+    from mnbench.measure.interrupts import terminated_as_interrupt
+    from mnbench.report.progress import listener
+
     code = DONE
     with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
         try:
-            if options.resume is not None:
-                directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
-            else:
-                directory = compare.run(requests.compare_request(options), progress)
+            directory = work(progress)
         except compare.Interrupted as interrupted:
             progress.close()
             directory, code = interrupted.directory, INTERRUPTED + interrupted.signal
@@ -361,6 +391,8 @@ def _complain(message: object, code: int) -> int:
 
 COMMANDS = {
     "compare": _compare,
+    "plan": _plan,
+    "measure": _measure,
     "report": _report,
     "list": _list,
     "diff": _diff,

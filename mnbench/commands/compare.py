@@ -150,6 +150,7 @@ def plan(request: Request) -> Plan:
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
         cpus=cpus,
+        cpus_named=request.cpus is not None,
         seed=request.seed,
         budget_s=request.budget_s,
         target_ci_pct=request.target_ci_pct,
@@ -182,7 +183,11 @@ def most_launches(request: Request) -> int:
 
 def run(request: Request, listener: Listener) -> Path:
     """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
-    the_plan = plan(request)
+    return carry_out(plan(request), request, listener)
+
+
+def carry_out(the_plan: Plan, request: Request, listener: Listener) -> Path:
+    """Export, measure and store what a plan says into `request.out`; return the run directory. Raises as `execute` does."""
     return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 
@@ -198,7 +203,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
     caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
-    if request.cpus is None and not the_plan.study:
+    if not the_plan.cpus_named and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)

@@ -102,6 +102,8 @@ class Plan:
     settle_ms: float = 20.0
     """At the start of a round: what a switch of models costs is over (docs/methodology.md). Stored, not used in any figure."""
     cpus: tuple[int, ...]
+    cpus_named: bool = False
+    """Whether the user named them. Otherwise waves may use others that are as idle."""
     cpu_sets: tuple[tuple[int, ...], ...] = ()
     """CPUs that waves take in turn; empty where all waves run on `cpus`."""
     seed: int = 0
