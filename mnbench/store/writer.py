@@ -7,7 +7,7 @@
 
 A kill at any moment leaves at most one incomplete round at the end of the two tables; readers leave it out and a resumed run
 cuts it off. run.json is replaced atomically, and says of a finished run how many rounds it ended with (`rounds`). Reading is
-in `run_files`. One process writes a run (`run_lock`).
+in `reader`. One process writes a run (`lock`).
 """
 
 from __future__ import annotations
