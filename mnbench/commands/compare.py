@@ -32,6 +32,7 @@ from mnbench.records import (
     Format,
     LaunchFailure,
     Model,
+    ModelFacts,
     Plan,
     Replica,
     Run,
@@ -216,7 +217,10 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
             measuring_s=0.0,
             environment=host,
             plan=the_plan,
-            artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+            artifacts=tuple(
+                {_identity(files[0]): replace(files[0], facts=None) for files in artifacts.values() if files}.values()
+            ),
+            facts=facts_in(artifacts),
             replicas=replicas_of(artifacts),
             failures=failures,
             caveats=(
@@ -344,6 +348,12 @@ def replicas_of(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[Replica, .
         for file in files[1:]
     }
     return tuple(found.values())
+
+
+def facts_in(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[ModelFacts, ...]:
+    """Return what was counted of each model, once."""
+    known = (files[0].facts for files in artifacts.values() if files)
+    return tuple({facts.model: facts for facts in known if facts is not None}.values())
 
 
 def spec_of(case: Case, the_plan: Plan) -> ExportSpec:

@@ -18,6 +18,7 @@ from mnbench.records.model import (
     LayerCost,
     Model,
     ModelCard,
+    ModelFacts,
     Published,
     PublishedLatency,
     Remark,
@@ -45,6 +46,7 @@ __all__ = [
     "BATCH", "BEFORE_LAUNCH", "DEFAULT_PERCENTILES", "NULL_BACKEND", "PERCENTILES", "REGIMES", "SCHEMA_VERSION", "Accuracy",
     "Analysis", "Artifact", "Bandwidth", "Cache", "Case", "CaseResult", "Caveat", "Ceilings", "Citation", "Comparison",
     "Condition", "CpuKind", "DataFile", "Environment", "Estimate", "ExportSpec", "Format", "LaunchFailure", "LayerCost",
-    "Layout", "Memory", "Model", "ModelCard", "Neighbour", "Peak", "Plan", "Published", "PublishedLatency", "Remark",
+    "Layout", "Memory", "Model", "ModelCard", "ModelFacts",
+    "Neighbour", "Peak", "Plan", "Published", "PublishedLatency", "Remark",
     "Replica", "Round", "Run", "Samples", "Severity", "Source", "TensorSpec", "ToolEnvironment", "Verdict",
 ]  # fmt: skip

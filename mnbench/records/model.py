@@ -192,6 +192,23 @@ class LayerCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What was counted of a model, for one image: the same in every format of it."""
+
+    model: str
+    """Its id."""
+    params: int
+    madds: int
+    layers: tuple[LayerCost, ...] = ()
+    """The layers that multiply and add, in the order of execution."""
+    uncounted: tuple[str, ...] = ()
+    """Operators that the counter met and cannot count. If there are any, `madds` may be too low."""
+    denormal_weights: int = 0
+    denormal_activations: int = 0
+    """Values too small for a normal float32, in the weights and in what the layers put out for the stored feed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """One file that a runtime opens, and how far its outputs are from its reference on the stored feed."""
 
@@ -211,8 +228,6 @@ class Artifact:
     """By precision: the largest relative difference from the reference that computing in it explains."""
     feed_path: str
     """.npz beside it with the arrays `input_0` … and, where there is a reference, its answers `output_0` …"""
-    params: int
-    madds: int
     inputs: tuple[TensorSpec, ...] = ()
     """In the order of the arrays of the feed, with their sizes."""
     outputs: tuple[TensorSpec, ...] = ()
@@ -222,13 +237,8 @@ class Artifact:
     strict: bool = True
     """Outputs beyond what is explained are an error. Of a user's model they are a caveat: nobody knows which is right."""
     remarks: tuple[Remark, ...] = ()
-    denormal_weights: int = 0
-    denormal_activations: int = 0
-    """Values too small for a normal float32, in the weights and in what the layers put out for the stored feed."""
-    uncounted: tuple[str, ...] = ()
-    """Operators the MAdds counter met and cannot count."""
-    layers: tuple[LayerCost, ...] = ()
-    """The layers that multiply and add, in the order of execution. Empty in runs stored before they were kept."""
+    facts: ModelFacts | None = None
+    """Of its model. None in the record of a run, which keeps them once for each model (`Run.facts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnbench.records.host import Environment
-from mnbench.records.model import Artifact, ModelCard, Remark, Replica
+from mnbench.records.model import Artifact, ModelCard, ModelFacts, Remark, Replica
 from mnbench.records.plan import Case, Layout, Plan
 from mnbench.records.result import Caveat, Ceilings
 
@@ -144,6 +144,8 @@ class Run:
     environment: Environment
     plan: Plan
     artifacts: tuple[Artifact, ...]
+    facts: tuple[ModelFacts, ...] = ()
+    """Of each model that was brought to a runtime, once."""
     replicas: tuple[Replica, ...] = ()
     """Further files of the artefacts, which launches use in turn."""
     samples: tuple[Samples, ...] = ()
@@ -154,6 +156,10 @@ class Run:
     caveats: tuple[Caveat, ...] = ()
     ceilings: Ceilings | None = None
     """Of this host, from an earlier run; None when there was none. A run of probes has its own in its samples."""
+
+    def facts_of(self, model: str) -> ModelFacts | None:
+        """Return what was counted of a model; None where it could not be brought to any runtime."""
+        return next((facts for facts in self.facts if facts.model == model), None)
 
     @property
     def models(self) -> tuple[ModelCard, ...]:

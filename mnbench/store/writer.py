@@ -16,7 +16,7 @@ import gzip
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,8 +130,21 @@ class RunWriter:
         if rounds is not None:
             document["rounds"] = rounds  # by which a reader tells that the tables are whole
         with _explained(self.directory, run):
-            data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
-            files.write_atomically(self.directory / RUN_FILE, data)
+            files.write_atomically(self.directory / RUN_FILE, text_of(document))
+
+
+def text_of(document: Mapping[str, object]) -> bytes:
+    """Return run.json: indented, but one line for each record of a list. A study has thousands of launches."""
+    parts = []
+    for name, value in document.items():
+        if name == "plan" and isinstance(value, Mapping):
+            text = text_of(value).rstrip(b"\n")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            text = b"[\n" + b",\n".join(b" " + msgspec.json.encode(each) for each in value) + b"\n]"
+        else:
+            text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+        parts.append(msgspec.json.encode(name) + b": " + text)
+    return b"{\n" + b",\n".join(parts) + b"\n}\n"
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def _fitting(options: StudyOptions) -> list[int]:
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:
     """Count what must be kept, name the table's misprints, and rank the networks by measured memory."""
-    layers = {artifact.spec.model: artifact.layers for artifact in run.artifacts if artifact.layers}
+    layers = {facts.model: facts.layers for facts in run.facts if facts.layers}
     kept = {model: kept_channels(model, layers[model]) if model in layers else NOTHING for model in NETWORKS}
     rows = [row for model in NETWORKS for row in kept_rows(model, kept[model])]
     peaks = _peak_rows(run)
@@ -269,7 +269,7 @@ def _more(margin: Estimate | None) -> Holds:
 
 
 def _peak_rows(run: Run) -> list[PeakRow]:
-    params = {artifact.spec.model: artifact.params for artifact in run.artifacts}
+    params = {facts.model: facts.params for facts in run.facts}
     values = [(case.model, case.backend, f"{case.batch}", held(run, case)) for case in run.plan.cases if case.model in NETWORKS]
     values += [
         (model, backend, "per image", per_image(run, backend, model))

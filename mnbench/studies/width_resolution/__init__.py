@@ -51,7 +51,7 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
     grid = Grid(
         run=run,
         cards={card.name: card for card in run.models},
-        madds={artifact.spec.model: artifact.madds for artifact in run.artifacts},
+        madds={facts.model: facts.madds for facts in run.facts},
         logs={(case.backend, case.model): all_logs[case.id] for case in timed},
         noisy=frozenset((case.backend, case.model) for case in timed if case.id in noisy),
     )

@@ -14,7 +14,7 @@ from mnbench.errors import UsageError
 from mnbench.export.cache import Made, ensure
 from mnbench.export.inputs import filled
 from mnbench.export.ways import Edge
-from mnbench.records import BATCH, Format, Model, Source, TensorSpec
+from mnbench.records import BATCH, Format, Model, ModelFacts, Source, TensorSpec
 from mnbench.sources import feeds
 
 
@@ -38,7 +38,7 @@ def export_description(spec, folder, cache):
     factor = np.float32(spec.source.locator)
     specs = [TensorSpec(name="x", dtype="float32", dims=(spec.batch, 4))]
     arrays, inputs = filled(specs, spec.seed, spec.data)
-    return _made(folder, factor, inputs, arrays, [arrays[0] * factor])
+    return _made(spec.model, folder, factor, inputs, arrays, [arrays[0] * factor])
 
 
 def export_onnx(spec, folder, cache):
@@ -48,15 +48,15 @@ def export_onnx(spec, folder, cache):
     source = ensure(spec, Format.ONNX, cache)
     factor = numpy_helper.to_array(onnx.load(cache / source.path).graph.initializer[0]).ravel()[0]
     feed = feeds.Feed.load(cache / source.feed_path, source)
-    return _made(folder, factor, source.inputs, feed.inputs, feed.outputs)
+    return _made(spec.model, folder, factor, source.inputs, feed.inputs, feed.outputs)
 
 
-def _made(folder, factor, inputs, arrays, answers):
+def _made(model, folder, factor, inputs, arrays, answers):
     (folder / "factor.toy").write_text(str(factor))
     feeds.save(folder / "feed.npz", arrays, answers)
     return Made(
-        main="factor.toy", exporter="toy", max_abs_error=0.0, max_rel_error=0.0, params=1, madds=4, denormal_weights=0,
-        denormal_activations=0, uncounted=(), explained_rel_error={"fp32": 1e-6}, inputs=tuple(inputs),
+        main="factor.toy", exporter="toy", facts=ModelFacts(model=model, params=1, madds=4),
+        max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={"fp32": 1e-6}, inputs=tuple(inputs),
         outputs=(TensorSpec(name="y", dtype="float32", dims=answers[0].shape),), reference="toy arithmetic", strict=False,
     )  # fmt: skip
 
