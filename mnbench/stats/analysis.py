@@ -503,7 +503,7 @@ def _denormal(facts: Iterable[ModelFacts]) -> Iterable[Caveat]:
             yield Caveat(
                 code="denormals",
                 subject=found.model,
-                observed=f"{found.denormal_weights:,} of {found.params:,} weights and {found.denormal_activations:,} activations "
-                "are denormal",
+                observed=f"{found.denormal_weights:,} of {found.params:,} weights are denormal, and "
+                f"{found.denormal_activations:,} activations",
                 advice="Runtimes treat denormals differently and may be many times slower; use weights without them.",
             )
