@@ -183,7 +183,10 @@ def test_packages_on_pythonpath_stand_in_for_nothing(tmp_path):
 
 
 def test_this_process_may_open_as_many_files_as_it_is_allowed_to():
-    code = "from mnbench.system import processes; import resource as r; processes.raise_file_limit(); print(r.getrlimit(r.RLIMIT_NOFILE))"
+    code = (
+        "from mnbench.system import processes; import resource as r; processes.raise_file_limit(); "
+        "print(r.getrlimit(r.RLIMIT_NOFILE))"
+    )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 256:
         pytest.skip("this test may open few files itself")
