@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 def csv_text(kind: type[DataclassInstance], rows: Sequence[DataclassInstance]) -> str:
     """Return `rows`, all records of `kind`, as CSV with a header; without rows, the header alone."""
     columns = [field.name for field in fields(kind)]
-    # dtype=object keeps whole numbers whole in a column that also has empty cells.
-    frame = pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = asdict(row)
+        writer.writerow([_cell(cells[name]) for name in columns])
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return what a cell holds: nothing for None and for a number that is none."""
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
