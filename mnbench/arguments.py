@@ -14,6 +14,8 @@ import mnbench
 from mnbench.errors import UsageError
 
 Command = Callable[[argparse.Namespace], int]
+DESCRIPTION = "Which network, in which runtime and precision, is fastest on this CPU, at what accuracy, and how sure is that?"
+"""No docstring: PYTHONOPTIMIZE=2 takes these away."""
 
 
 def duration_s(text: str) -> float:
@@ -51,7 +53,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Return the parser; the options it parses carry the command's function as `command`."""
-    top = Parser(prog="mnbench", description=mnbench.__doc__, allow_abbrev=False)
+    top = Parser(prog="mnbench", description=DESCRIPTION, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"mnbench {mnbench.__version__}")
     added = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     _add_compare(added.add_parser("compare", help="measure networks in several runtimes", allow_abbrev=False))

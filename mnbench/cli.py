@@ -83,13 +83,14 @@ def _drop_output() -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from mnbench import compare, requests, store
+    from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     _check_gate(options)
-    directory = None
-    with listener(quiet=options.quiet) as progress:
+    code = DONE
+    with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
         try:
             if options.resume is not None:
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
@@ -97,10 +98,11 @@ def _compare(options: argparse.Namespace) -> int:
                 directory = compare.run(requests.compare_request(options), progress)
         except compare.Interrupted as interrupted:
             progress.close()
-            # First of all, so that a second Ctrl-C while the page is made does not take it away.
-            _complain(f"{interrupted}; go on with: mnbench compare --resume {shlex.quote(str(interrupted.directory))}", FAILED)
-            _publish(interrupted.directory, options)
-            return INTERRUPTED + interrupted.signal
+            directory, code = interrupted.directory, INTERRUPTED + interrupted.signal
+            _complain(f"{interrupted}; go on with: mnbench compare --resume {shlex.quote(str(directory))}", FAILED)
+    if code:
+        _publish(directory, options)
+        return code
     run = _publish(directory, options)
     if options.fail_if_slower is not None:
         return _pass_gate(run, options.fail_if_slower)
@@ -221,10 +223,11 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
 def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.Namespace) -> int:
     from mnbench import compare, store, studies
+    from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
     request = compare.Request(seed=options.seed, out=options.out, cache=options.cache)
-    with listener(quiet=options.quiet) as progress:
+    with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:
         try:
             if name is None:
                 directory = studies.resume(store.resolve(options.resume, options.out), wanted, options.cache, progress)
@@ -324,24 +327,24 @@ def _readme(options: argparse.Namespace) -> int:
 
 def _publish(directory: Path, options: argparse.Namespace) -> Run:
     """Rebuild every derived file of a run and print its results; return the run."""
-    from mnbench import report, stats, store
+    from mnbench import report, store
+    from mnbench.report.view import view_of
 
-    run = store.load(directory)
-    analysis = stats.analyse(run)
-    report.write_all(run, analysis, directory)
+    view = view_of(store.load(directory))
+    report.write_all(view, directory)
     if options.json:
         from mnbench.report.json_text import to_json
 
-        print(to_json(run, analysis))
+        print(to_json(view))
     elif options.quiet:
         print(directory)
     else:
         from mnbench.report.grid import standard_console
         from mnbench.report.terminal import render
 
-        render(run, analysis, standard_console())
+        render(view, standard_console())
         print(f"\n{directory}")
-    return run
+    return view.run
 
 
 def _complain(message: object, code: int) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +14,10 @@ from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
 from mnbench.export.inputs import data_file
 from mnbench.files import require_text
-from mnbench.measure.conduct import conduct
+from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
+from mnbench.measure.gaps import GAP
+from mnbench.measure.interrupts import terminated_as_interrupt
 from mnbench.measure.layout import REPLICAS
 from mnbench.records import (
     BEFORE_LAUNCH,
@@ -104,22 +105,6 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user ended the r
         super().__init__(f"interrupted; what was measured is in {directory}")
         self.directory = directory
         self.signal = number
-
-
-@contextmanager
-def terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end the work as Ctrl-C does: children end, the run is stored."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else [])]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def plan(request: Request) -> Plan:
@@ -210,6 +195,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     require_text(request.cache, "--cache")
     environment.require_pinning(the_plan.cpus)
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
+    caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
     if request.cpus is None and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
@@ -407,7 +393,8 @@ def already(the_run: Run) -> Already:
     # A killed run could not write its time any more, but its rounds tell it.
     rounds = [r for samples in the_run.samples for r in samples.rounds]
     ended_s = [(r.started_ns + r.wall_ns) / 1e9 for r in rounds]
-    if the_run.plan.blocks > 1 or the_run.failures:  # that time holds waits and failures, which the budget does not count
+    gaps = any(caveat.code == GAP for caveat in the_run.caveats)
+    if the_run.plan.blocks > 1 or the_run.failures or gaps:  # that time holds waits, failures and gaps: no part of the budget
         ended_s = [sum(r.wall_ns + sum(r.settle_ns) for r in rounds) / 1e9]
     return Already(
         waves=max((samples.launch + 1 for samples in the_run.samples), default=0),

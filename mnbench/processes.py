@@ -76,12 +76,34 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def bound_files(most_bytes: int) -> None:
+    """Let no file that this process writes grow beyond so many bytes: further writes fail (EFBIG; Python ignores SIGXFSZ)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft == resource.RLIM_INFINITY or soft > most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+
+
 def spare_files() -> int:
     """Return how many more files this process may open, less a reserve for what it opens in passing."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return FILES_WANTED
-    return soft - len(os.listdir("/proc/self/fd")) - FILES_IN_PASSING  # noqa: PTH208 - a count, no paths
+    return soft - _open_files(soft) - FILES_IN_PASSING
+
+
+def _open_files(most: int) -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, no paths
+    except OSError:  # no /proc: ask for each
+        return sum(map(_is_open, range(min(most, FILES_WANTED))))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def refusal(error: OSError) -> str:

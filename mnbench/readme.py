@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
-from mnbench import stats, store
+from mnbench import store
 from mnbench.errors import MnbenchError, StoreError
 from mnbench.files import write_atomically
 from mnbench.report import markdown
+from mnbench.report.view import view_of
 
 
 def update(file: Path, reference: Path, *, check: bool = False) -> list[str]:
@@ -22,6 +24,7 @@ def update(file: Path, reference: Path, *, check: bool = False) -> list[str]:
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}.") from error
 
+    @cache
     def pick(name: str | None) -> markdown.Shown:
         return _shown(_directory(name, reference), file)
 
@@ -41,6 +44,5 @@ def _directory(name: str | None, reference: Path) -> Path:
 
 
 def _shown(directory: Path, file: Path) -> markdown.Shown:
-    run = store.load(directory)
     folder = Path(os.path.relpath(directory, file.parent)).as_posix()
-    return markdown.Shown(run=run, analysis=stats.analyse(run), folder=folder, directory=directory)
+    return markdown.Shown(view=view_of(store.load(directory)), folder=folder, directory=directory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mnbench.errors import UsageError
@@ -438,6 +438,8 @@ class Round:
     """CPU time the worker used while it waited for this round: must be next to nothing."""
     voluntary_switches: int
     involuntary_switches: int
+    page_faults: int | None = None
+    """Minor faults of the worker process in the measured part. None in runs stored before they were counted, too."""
     run_queue_wait_ns: int | None
     steal_ns: int | None
     """Time stolen by the hypervisor from the measured CPUs."""
@@ -534,6 +536,14 @@ class Estimate:
     def half_width_pct(self) -> float:
         """Half the width of the interval in per cent of the value."""
         return 50.0 * (self.high - self.low) / self.value
+
+    def per(self, amount: float) -> Estimate:
+        """Return the estimate divided by a known positive amount: 1e6 gives milliseconds of nanoseconds."""
+        return replace(self, value=self.value / amount, low=self.low / amount, high=self.high / amount)
+
+    def under(self, amount: float) -> Estimate:
+        """Return a known positive amount divided by the (positive) estimate: a rate of a time, or 1 over a ratio."""
+        return replace(self, value=amount / self.value, low=amount / self.high, high=amount / self.low)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -672,6 +682,8 @@ class CaseResult:
     """From the file on disk to a session that can run; the runtime is imported already."""
     memory_bytes: int | None = None
     """Peak resident size above that of the imported runtime; the median, where it was read in several processes."""
+    too_noisy: bool = False
+    """So many of its rounds were disturbed that nothing is concluded from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

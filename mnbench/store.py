@@ -103,8 +103,9 @@ class RunWriter:
         self._write_run()
 
     def caveat(self, caveat: Caveat) -> None:
-        """Keep what is to be said of the whole run; written with the next file."""
+        """Keep what is to be said of the whole run."""
         self._run = replace(self._run, caveats=(*self._run.caveats, caveat))
+        self._write_run()
 
     def neighbours(self, neighbours: tuple[Neighbour, ...] | None) -> None:
         """Keep which programs ran beside the run; written with the next file."""

@@ -126,8 +126,7 @@ def require(name: str, precision: str) -> Backend:
 
 
 def check_precision(name: str, precision: str) -> None:
-    """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend.
-    """
+    """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend."""
     backend = get(name)
     if precision not in backend.precisions:
         known = ", ".join(backend.precisions)

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mnbench.backends import Feed, missing_sentence
+from mnbench.environment.kernel import read
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, ExportSpec, Format
 
@@ -82,7 +83,7 @@ def module_of(spec: ExportSpec, path: Path) -> Any:
 
 def openmp_thread_limit() -> int:
     """Return how many threads the OpenMP that torch loaded may use at most (OMP_THREAD_LIMIT), which torch's count ignores."""
-    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    loaded = {line.split()[-1] for line in (read(Path("/proc/self/maps")) or "").splitlines() if "libgomp" in line}
     limits = [ctypes.CDLL(path).omp_get_thread_limit() for path in loaded]
     return min(limits, default=sys.maxsize)
 

@@ -21,7 +21,7 @@ from mnbench.environment import available_memory_bytes
 from mnbench.measure.conductor import Already, Conductor, Progress, Sink
 from mnbench.measure.sweep import Sweeps
 from mnbench.processes import spare_files
-from mnbench.records import Artifact, Case, Plan
+from mnbench.records import Artifact, Case, Caveat, Plan
 from mnbench.stats.analysis import pairs_of
 
 WORKER_BYTES = 400 << 20
@@ -62,6 +62,29 @@ def conduct(
     if "memory" in plan.regimes and not already.samples:
         waves.memory_pass()
     waves.carry_out()
+
+
+def memory_caveats(plan: Plan, available_bytes: int | None) -> tuple[Caveat, ...]:
+    """Return what is to be said before measuring where the available memory may not hold one worker.
+
+    It is no reason to refuse: cached files in use may give way, and small networks need less. Unknown memory is said by the
+    host's record.
+    """
+    needed = max((_bytes_of(case) for case in plan.cases), default=0)
+    if available_bytes is None or available_bytes >= needed:
+        return ()
+    short = Caveat(
+        code="memory-short",
+        subject="memory",
+        observed=f"{available_bytes >> 20} MiB were available at the start; a single worker may need {needed >> 20} MiB",
+        advice="One case is measured at a time, and the kernel may swap or kill it. Free memory, raise the container's limit, "
+        "or measure smaller networks or batches.",
+    )
+    return (short,)
+
+
+def _bytes_of(case: Case) -> int:
+    return WORKER_BYTES + case.batch * IMAGE_BYTES
 
 
 class _Waves(Conductor):
@@ -126,6 +149,7 @@ class _Waves(Conductor):
             self._tell(f"waiting for block {self._block + 1} of {self._plan.blocks}, {left_s / 60:.0f} min")
             time.sleep(min(left_s, 10.0))
         self._unspent_ns += time.perf_counter_ns() - began_ns
+        self._gaps.skip()
 
     def _make_wave(self, cases: Sequence[Case], round_ms: float) -> None:
         """Start one launch of each case, let them take turns, end them."""
@@ -133,8 +157,7 @@ class _Waves(Conductor):
         order = list(cases)
         random.Random(f"{self._plan.seed}/start/{self._wave}").shuffle(order)  # noqa: S311 - an order, not a secret
         memory_bytes = available_memory_bytes()  # unknown: the wave stays whole, for its cases are compared with each other
-        of_each = WORKER_BYTES + max(case.batch for case in order) * IMAGE_BYTES
-        in_memory = len(order) if memory_bytes is None else int(memory_bytes * 0.6 / of_each)
+        in_memory = len(order) if memory_bytes is None else int(memory_bytes * 0.6 / max(map(_bytes_of, order)))
         alive = max(1, min(in_memory, spare_files() // FILES_OF_A_WORKER))
         for first in range(0, len(order), alive):
             self._group(order[first : first + alive], self._wave, round_ms)

@@ -19,11 +19,12 @@ from mnbench.errors import WorkerError
 from mnbench.files import text_of
 from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
+from mnbench.measure.gaps import MOST_TOLD, GapWatch
 from mnbench.measure.launcher import Worker
 from mnbench.measure.layout import layout_of
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
-from mnbench.records import NULL_BACKEND, Artifact, Case, LaunchFailure, Layout, Memory, Plan, Round, Samples
+from mnbench.records import NULL_BACKEND, Artifact, Case, Caveat, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 from mnbench.stats.rounds import usable_rounds
 
@@ -47,6 +48,9 @@ class Sink(Protocol):
     def memory(self, memory: Memory) -> None: ...
 
     def failure(self, failure: LaunchFailure) -> None: ...
+
+    def caveat(self, caveat: Caveat) -> None:
+        """Keep what is to be said of the whole run."""
 
     def elapsed(self, measuring_s: float) -> None:
         """Keep the time spent on measuring so far."""
@@ -91,7 +95,8 @@ class Conductor:
         self._sink, self._progress = sink, progress
         self._began_ns = time.perf_counter_ns() - int(already.elapsed_s * 1e9)
         self._unspent_ns = 0
-        """Of the time since then: what is not taken from the budget (failed launches, waiting for the next block)."""
+        """Of the time since then: what is not taken from the budget (failed launches, waiting for the next block, gaps)."""
+        self._gaps, self._gaps_told = GapWatch(time.perf_counter_ns), 0
         self._order = max((r.order + 1 for samples in already.samples for r in samples.rounds), default=0)
         self._wave = already.waves
         self._block = max((samples.block for samples in already.samples), default=0)
@@ -162,6 +167,7 @@ class Conductor:
                 for worker in workers.values():
                     with suppress(WorkerError):  # it is reported when the worker's turn to open comes
                         worker.wait_until_started(self._plan.timeout_s)
+                self._gaps.skip()
             yield workers
         finally:
             for worker in workers.values():
@@ -209,12 +215,15 @@ class Conductor:
         artifact = files[layout.node_order] if files else None
         cache = self._plan.tool_environment(case).artifacts or str(self._cache)
         request = OpenRequest(case=case, artifact=artifact, cache=cache, cpus=cpus, layout=layout)
+        self._look_for_gaps()
         began_ns = time.perf_counter_ns()
         try:
-            return worker.open(request, self._plan.timeout_s)
+            reply = worker.open(request, self._plan.timeout_s)
         except WorkerError as error:
             self._fail(case, launch, str(error), worker.log_tail(), began_ns)
             return None
+        self._look_for_gaps(reply.ended_ns)
+        return reply
 
     def _round(self, worker: Worker, case: Case, launch: int, target_ms: float, *, cold: bool = False) -> None:
         """Time one round. A sweep's only one of a launch is repeated once if it was disturbed; both are kept."""
@@ -232,12 +241,14 @@ class Conductor:
         )
         index = len(self._samples[case.id, launch].rounds)
         for _ in range(1 + (MOST_REPEATS if self._plan.sweep else 0)):
+            self._look_for_gaps()
             began_ns = time.perf_counter_ns()
             try:
                 reply = worker.round(request, self._plan.timeout_s)
             except WorkerError as error:
                 self._fail(case, launch, str(error), worker.log_tail(), began_ns)
                 return
+            self._look_for_gaps(reply.ended_ns)
             measured = self._place(reply, index, regime, case, self._cpus_of(case, launch))
             opened = self._samples[case.id, launch]
             self._samples[case.id, launch] = replace(opened, rounds=(*opened.rounds, measured))
@@ -257,7 +268,7 @@ class Conductor:
         return bool(reasons)
 
     def _place(self, reply: RoundReply, index: int, regime: str, case: Case, cpus: tuple[int, ...]) -> Round:
-        fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name != "started_ns"}
+        fields = {name: getattr(reply, name) for name in RoundReply.__slots__ if name not in ("started_ns", "ended_ns")}
         usual = self._usual_speed[cpus]
         usual.remember(reply.workload_before_ns, reply.workload_after_ns)
         measured = Round(
@@ -277,10 +288,19 @@ class Conductor:
     def _fail(self, case: Case, launch: int, reason: str, log_tail: str, began_ns: int) -> None:
         """Report a failure. What the launch measured is not used, and the time it took is not taken from the others."""
         self._unspent_ns += time.perf_counter_ns() - began_ns
+        self._gaps.skip()
         self._sink.failure(LaunchFailure(case=case, launch=launch, reason=text_of(reason), log_tail=log_tail))
         self._failed_launches.add((case.id, launch))
         self._failures[case.id] += 1
         self._samples.pop((case.id, launch), None)
+
+    def _look_for_gaps(self, ready_ns: int | None = None) -> None:
+        """Tell of a time in which nothing could be measured, and leave it out of the budget."""
+        for gap in self._gaps.look(ready_ns):
+            self._unspent_ns += int(gap.lasted_s * 1e9) if gap.counted else 0
+            self._gaps_told += 1
+            if self._gaps_told <= MOST_TOLD:
+                self._sink.caveat(gap.caveat(self._gaps_told))
 
     def _given_up(self, case: Case) -> bool:
         """A case is left out after two failures, after one if it never gave a figure in this sitting, and without a file."""

@@ -27,6 +27,8 @@ class Counters:
     cpu_ns: int
     voluntary_switches: int
     involuntary_switches: int
+    page_faults: int | None
+    """Pages that the kernel gave to this process without reading them from a disk (minor faults)."""
     run_queue_wait_ns: int | None
     steal_ns: int | None
     busy_ns: int | None
@@ -60,6 +62,7 @@ class Counters:
             cpu_ns=self.cpu_ns - earlier.cpu_ns,
             voluntary_switches=self.voluntary_switches - earlier.voluntary_switches,
             involuntary_switches=self.involuntary_switches - earlier.involuntary_switches,
+            page_faults=_difference(self.page_faults, earlier.page_faults),
             run_queue_wait_ns=_difference(self.run_queue_wait_ns, earlier.run_queue_wait_ns),
             steal_ns=_difference(self.steal_ns, earlier.steal_ns),
             busy_ns=_difference(self.busy_ns, earlier.busy_ns),
@@ -90,6 +93,7 @@ class CounterReader:
             cpu_ns=time.process_time_ns(),
             voluntary_switches=usage.ru_nvcsw,
             involuntary_switches=usage.ru_nivcsw,
+            page_faults=usage.ru_minflt or None,  # no process lives without one: 0 is a kernel that does not count them
             run_queue_wait_ns=None if tasks is None else sum(waited for _, waited in tasks.values()),
             steal_ns=_time_ns(ticks, _STEAL_COLUMNS, self._names),
             busy_ns=busy_ns,

@@ -16,10 +16,15 @@ from mnbench.environment import memory_limit_bytes, oom_kills
 from mnbench.errors import WorkerError
 from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
+from mnbench.measure.timing import LEAST_TO_SETTLE
 from mnbench.records import Case
 
 LOG_TAIL_LINES = 20
 LONGEST_LOG_BYTES = 64 << 10
+CUT = b"[...]\n"
+COMPUTING_SHARE = 0.2
+"""Of a moment's time: a worker whose CPU time grows by more than this computes."""
+MOMENT_S = 0.2
 PADDING_VARIABLE = "MNBENCH_PADDING"
 
 
@@ -39,7 +44,8 @@ class Worker:
         self._replies, reply_write = processes.pipe()
         command = harness.command("mnbench.measure.worker", request_read, reply_write, python=python)
         try:
-            with log.open("wb") as output:
+            log.write_bytes(b"")
+            with log.open("ab") as output:  # at its end, wherever that is: it is shortened meanwhile
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
                     command,
                     stdin=subprocess.DEVNULL,
@@ -91,10 +97,10 @@ class Worker:
     def log_tail(self) -> str:
         """Return the last lines the child wrote to standard output or error."""
         try:
-            text = self._log.read_text(encoding="utf-8", errors="replace")
+            end = self._end_of_log()
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+        return "\n".join(end.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
     def close(self) -> None:
         """End the child, whatever state it is in, and keep its log only if it says something: the end of it, if it is long."""
@@ -102,14 +108,19 @@ class Worker:
         self._process.wait()
         os.close(self._requests)
         os.close(self._replies)
-        size_bytes = self._log.stat().st_size if self._log.is_file() else None
-        if size_bytes == 0:
+        self._shorten_log()
+        if self._log.is_file() and not self._log.stat().st_size:
             self._log.unlink()
-        elif size_bytes is not None and size_bytes > LONGEST_LOG_BYTES:
-            with self._log.open("rb") as log:
-                log.seek(-LONGEST_LOG_BYTES, os.SEEK_END)
-                end = log.read()
-            self._log.write_bytes(b"[...]\n" + end)
+
+    def _end_of_log(self) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - LONGEST_LOG_BYTES))
+            return log.read(LONGEST_LOG_BYTES)
+
+    def _shorten_log(self) -> None:
+        """Keep the end of a log that is too long; what the child writes in this moment may be lost."""
+        if self._log.is_file() and self._log.stat().st_size > LONGEST_LOG_BYTES + len(CUT):
+            self._log.write_bytes(CUT + self._end_of_log())
 
     def _ask(self, request: OpenRequest | RoundRequest, timeout_s: float) -> Message:
         self._signal(signal.SIGCONT)
@@ -118,15 +129,16 @@ class Worker:
             os.write(self._requests, messages.encode(request))
         except BrokenPipeError:
             raise WorkerError(self._epitaph()) from None
-        reply = self._read(timeout_s)
+        reply = self._read(timeout_s, _work_of(request))
         if isinstance(reply, Failed):
             self._epitaph()  # it ends by itself, once its log has the traceback
             raise WorkerError(reply.reason)
         self._signal(signal.SIGSTOP)
+        self._shorten_log()
         return reply
 
-    def _read(self, timeout_s: float) -> Message:
-        """Wait for one line without using the CPU."""
+    def _read(self, timeout_s: float, what: str = "") -> Message:
+        """Wait for one line without using the CPU. `what` says what a worker is at that computes for longer than that."""
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         deadline = time.monotonic() + timeout_s
@@ -134,8 +146,9 @@ class Worker:
         while not (chunks and chunks[-1].endswith(b"\n")):
             left_ms = (deadline - time.monotonic()) * 1000
             if left_ms <= 0 or not poll.poll(left_ms):
+                computing = self._computes()
                 self._process.kill()  # now, not with its wave: alive, it could burn the CPU the others are timed on
-                raise WorkerError(f"the worker hung: no answer within {timeout_s:g} s; it was killed.")
+                raise WorkerError(_too_late(what, timeout_s) if computing else _hung(timeout_s))
             chunk = os.read(self._replies, 1 << 20)
             if not chunk:
                 raise WorkerError(self._epitaph())
@@ -144,6 +157,16 @@ class Worker:
             return messages.decode(b"".join(chunks))
         except msgspec.DecodeError as error:
             raise WorkerError(f"the worker's answer cannot be read: {error}.") from error
+
+    def _computes(self) -> bool:
+        """Say whether the child uses the CPU at this moment; it is asked only when its time is over."""
+        clock = (~self._process.pid << 3) | 2  # clock_getcpuclockid(3): of all threads of a process; needs no /proc
+        try:
+            before_s = time.clock_gettime(clock)
+            time.sleep(MOMENT_S)
+            return time.clock_gettime(clock) - before_s > COMPUTING_SHARE * MOMENT_S
+        except OSError:  # it has ended
+            return False
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:
@@ -159,6 +182,25 @@ class Worker:
         if code < 0:
             return f"the worker was killed by {signal.Signals(-code).name}."
         return f"the worker ended with exit code {code}."
+
+
+def _work_of(request: OpenRequest | RoundRequest) -> str:
+    """Return what a request asks for at least."""
+    if isinstance(request, OpenRequest):
+        return "opening the model and one inference take"
+    least = request.cold_samples or LEAST_TO_SETTLE + request.least
+    return f"{least} inferences take"
+
+
+def _too_late(what: str, timeout_s: float) -> str:
+    return (
+        f"{what or 'starting takes'} more than {timeout_s:g} s: the worker was still computing, and was killed. "
+        "Raise --timeout, or measure a smaller network or batch."
+    )
+
+
+def _hung(timeout_s: float) -> str:
+    return f"the worker hung: no answer within {timeout_s:g} s; it was killed."
 
 
 def _out_of_memory() -> str:

@@ -59,6 +59,8 @@ class OpenReply:
     """None where the kernel does not tell how much memory a process holds."""
     max_abs_error: float | None
     max_rel_error: float | None
+    ended_ns: int
+    """The worker's monotonic clock, which on Linux is the parent's too."""
     remarks: tuple[Remark, ...] = ()
 
 
@@ -67,7 +69,8 @@ class RoundReply:
     """A round as the worker saw it; the parent adds its place in the run."""
 
     started_ns: int
-    """The worker's monotonic clock, which on Linux is the parent's too."""
+    ended_ns: int
+    """Both by the worker's monotonic clock, which on Linux is the parent's too."""
     settle_ns: tuple[int, ...]
     latencies_ns: tuple[int, ...]
     waited_ns: int
@@ -76,6 +79,7 @@ class RoundReply:
     idle_cpu_ns: int
     voluntary_switches: int
     involuntary_switches: int
+    page_faults: int | None
     run_queue_wait_ns: int | None
     steal_ns: int | None
     foreign_cpu_ns: int | None

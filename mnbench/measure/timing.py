@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 Clock = Callable[[], int]
+LEAST_TO_SETTLE = 2
+"""Inferences: of a slow network one refills every cache."""
 MOST_INFERENCES = 2_000
 """Per part of a round: bounds the store for sessions of microseconds, whose quartiles need no more."""
 

@@ -7,6 +7,7 @@ It may run in an environment that has numpy and msgspec beside the runtime, and 
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import os
@@ -31,19 +32,20 @@ from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
 from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
-from mnbench.processes import die_with_parent
+from mnbench.processes import bound_files, die_with_parent
 from mnbench.records import Artifact, Remark
 from mnbench.sources.feeds import Difference, difference
 
 SPIN_S = 0.01
-LEAST_TO_SETTLE = 2
-"""Inferences: of a slow network one refills every cache."""
+LONGEST_FILE_BYTES = 64 << 20
+"""That a worker may write: its log is shortened between turns, and in one turn an endless writer could fill the disk."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one launch until the parent closes the pipe. Returns the exit code."""
     fd_in, fd_out = (int(text) for text in (arguments or sys.argv[1:]))
     die_with_parent()
+    bound_files(LONGEST_FILE_BYTES)
     with os.fdopen(fd_in, "rb") as requests, os.fdopen(fd_out, "wb") as replies:
         try:
             _serve(requests, replies)
@@ -51,9 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             replies.write(messages.encode(Failed(reason=str(error))))
             return 1
         except Exception as error:
-            replies.write(messages.encode(Failed(reason=f"{type(error).__name__}: {error}")))
+            replies.write(messages.encode(Failed(reason=_reason(error))))
             raise  # the traceback belongs in the log
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"it wrote more than {LONGEST_FILE_BYTES >> 20} MiB into {error.filename or 'its log'} in one turn."
+    return f"{type(error).__name__}: {error}"
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -151,6 +159,7 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
         max_abs_error=told.max_abs if compared and np.isfinite(told.max_abs) else None,
         max_rel_error=told.max_rel if compared and np.isfinite(told.max_rel) else None,
         remarks=tuple(remarks),
+        ended_ns=time.perf_counter_ns(),
     )
 
 
@@ -204,7 +213,7 @@ def measure_round(
         before = reader.read()
         latencies_ns = timing.time_cold(session.run, evict, request.cold_samples)
     else:
-        settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=LEAST_TO_SETTLE)
+        settle_ns = timing.time_for(session.run, int(request.settle_ms * 1e6), least=timing.LEAST_TO_SETTLE)
         let_pool_sleep(workload)
         workload_before_ns = workload.time_ns()
         before = reader.read()
@@ -221,6 +230,7 @@ def measure_round(
         idle_cpu_ns=idle_cpu_ns,
         voluntary_switches=seen.voluntary_switches,
         involuntary_switches=seen.involuntary_switches,
+        page_faults=seen.page_faults,
         run_queue_wait_ns=seen.run_queue_wait_ns,
         steal_ns=seen.steal_ns,
         foreign_cpu_ns=seen.foreign_cpu_ns,
@@ -231,6 +241,7 @@ def measure_round(
         throttled_ns=seen.throttled_ns,
         workload_before_ns=workload_before_ns,
         workload_after_ns=workload.time_ns(),
+        ended_ns=time.perf_counter_ns(),
     )
 
 
@@ -269,8 +280,7 @@ def pin(cpus: Iterable[int]) -> None:
     Some sandboxes let a thread move itself alone. Threads that start later take over what their maker has.
     Raises WorkerError where none of the CPUs is on.
     """
-    for task in Path("/proc/self/task").iterdir():
-        number = int(task.name)
+    for number in _threads():
         try:
             os.sched_setaffinity(0 if number == threading.get_native_id() else number, cpus)
         except (ProcessLookupError, PermissionError):  # it ended meanwhile, or may not be moved
@@ -279,12 +289,23 @@ def pin(cpus: Iterable[int]) -> None:
             raise WorkerError(f"CPUs {sorted(cpus)} cannot be used: {error.strerror}; they may be offline.") from error
 
 
+def _threads() -> list[int]:
+    """Return the numbers of this process's threads; where there is no /proc, that of this thread alone.
+
+    The others then have the CPUs of the one that started them, unless a runtime moved them, and no counter tells of them.
+    """
+    try:
+        return [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    except OSError:
+        return [threading.get_native_id()]
+
+
 def check_affinity(cpus: Iterable[int]) -> None:
-    """Raise WorkerError unless every thread of this process may run on exactly `cpus`."""
+    """Raise WorkerError unless every thread of this process, as far as they are known, may run on exactly `cpus`."""
     wanted = set(cpus)
-    for task in Path("/proc/self/task").iterdir():
+    for number in _threads():
         try:
-            got = os.sched_getaffinity(int(task.name))
+            got = os.sched_getaffinity(number)
         except ProcessLookupError:  # it ended meanwhile
             continue
         if got != wanted:

@@ -12,14 +12,14 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mnbench.records import Analysis, Case, Run
+from mnbench.records import Estimate
 from mnbench.report import canvas
 from mnbench.report.axis import set_positive_scale
 from mnbench.report.labels import Anchor, Boxes, Place, place_labels
-from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
-from mnbench.report.points import Measured, latency_ms
-from mnbench.report.published import cited, headline_accuracy
-from mnbench.report.rows import summary_rows
+from mnbench.report.naming import ShortNames, conditions, is_null, networks, short_names
+from mnbench.report.published import cited
+from mnbench.report.rows import CaseRow
+from mnbench.report.view import View
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 
 if TYPE_CHECKING:
@@ -39,39 +39,42 @@ class Point:
 
     model: str
     series: str
-    latency: Measured
+    latency: Estimate
     top1_pct: float
+    noisy: bool
+    """The machine was too noisy while it was measured: drawn hollow, and nothing is concluded from it."""
 
 
-def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+def write(view: View, directory: Path) -> list[Path]:
     """Write the plot as PNG and SVG. Raises StoreError when a file cannot be written."""
-    return canvas.save(figure(run, analysis), directory, NAME)
+    return view.plots[NAME].save(directory)
 
 
-def figure(run: Run, analysis: Analysis) -> Figure:
+def figure(view: View) -> Figure:
     """Draw the plot. Networks without a published accuracy or a latency are named in the caption instead."""
-    points = collect(run, analysis)
+    points = collect(view)
     names = short_names([point.model for point in points])
-    style = canvas.styles([series(case, networks(run)) for case in networks(run)])
+    style = canvas.styles([row.series for row in view.rows if not is_null(row.case)])
     drawn = list(dict.fromkeys(point.series for point in points))
     groups = [[name] for name in drawn] if len(points) >= PANELS_FROM and len(drawn) > 1 else [drawn]
     columns = min(2, len(groups))
     rows = -(-len(groups) // columns)
     page = canvas.Page(
         title="Measured latency against published accuracy",
-        subtitle=conditions(run),
-        caption=_caption(run, analysis, points, names),
+        subtitle=conditions(view.run),
+        caption=_caption(view, points, names),
         legend=_legend(points, style, panels=len(groups)),
         width_in=9.0 if columns == 1 else 13.0,
         axes_height_in=5.2 if rows == 1 else 5.2 * rows + 0.9,
         head_in=0.0 if len(groups) == 1 else 0.25,
     )
+    batched = any(case.batch > 1 for case in networks(view.run))
     layout = canvas.lay_out(page, left_in=0.8, right_in=0.25)
     for place, group in enumerate(groups):
         axes = layout.axes(place // columns, place % columns, rows, columns, gap_in=0.9)
         shown = [point for point in points if point.series in group]
         _draw(axes, shown, style, everything=points)
-        axes.set_xlabel("latency of one batch (ms)" if _batched(run) else "latency of one inference (ms)", fontsize=9)
+        axes.set_xlabel("latency of one batch (ms)" if batched else "latency of one inference (ms)", fontsize=9)
         axes.set_ylabel("top-1 accuracy, published (%)", fontsize=9)
         if len(groups) > 1:
             axes.set_title(canvas.literal(group[0]), fontsize=9, loc="left", color=style[group[0]].ink)
@@ -79,23 +82,26 @@ def figure(run: Run, analysis: Analysis) -> Figure:
     return layout.figure
 
 
-def collect(run: Run, analysis: Analysis) -> list[Point]:
+def collect(view: View) -> list[Point]:
     """Return the cases that have both a latency and a published accuracy."""
-    cases = {case.id: case for case in networks(run)}
-    points = []
-    for row in summary_rows(run, analysis):
-        case, latency = cases.get(row.case_id), latency_ms(row)
-        if case is not None and latency is not None and row.top1_pct is not None:
-            name = series(case, list(cases.values()))
-            points.append(Point(model=row.model, series=name, latency=latency, top1_pct=row.top1_pct))
-    return points
+    return [
+        Point(
+            model=row.case.model,
+            series=row.series,
+            latency=row.latency_ms,
+            top1_pct=row.accuracy.top1_pct,
+            noisy=row.too_noisy,
+        )
+        for row in view.rows
+        if row.latency_ms is not None and row.accuracy is not None
+    ]
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
     """Return the points no other beats in both latency and accuracy, fastest first. Too noisy ones take no part."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.latency.value, -p.top1_pct)):
-        if not point.latency.noisy and (not front or point.top1_pct > front[-1].top1_pct):
+        if not point.noisy and (not front or point.top1_pct > front[-1].top1_pct):
             front.append(point)
     return front
 
@@ -157,7 +163,7 @@ def _draw(axes: Axes, points: Sequence[Point], style: dict[str, canvas.Style], *
         axes.plot(*steps, drawstyle="steps-post", color=look.colour, linewidth=1.1, alpha=0.6)
         for point in mine:
             _draw_point(axes, point, look)
-    latencies = [bound for p in everything for bound in (p.latency.value, p.latency.low, p.latency.high) if bound]
+    latencies = [bound for p in everything for bound in (p.latency.value, p.latency.low, p.latency.high)]
     set_positive_scale(axes, latencies)
     accuracies = [p.top1_pct for p in everything] or [0.0, 100.0]
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
@@ -167,10 +173,9 @@ def _draw(axes: Axes, points: Sequence[Point], style: dict[str, canvas.Style], *
 
 def _draw_point(axes: Axes, point: Point, look: canvas.Style) -> None:
     x, y = point.latency.value, point.top1_pct
-    if point.latency.low is not None and point.latency.high is not None:
-        bounds = [[max(0.0, x - point.latency.low)], [max(0.0, point.latency.high - x)]]
-        axes.errorbar(x, y, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-    face = "white" if point.latency.noisy else look.colour
+    bounds = [[max(0.0, x - point.latency.low)], [max(0.0, point.latency.high - x)]]
+    axes.errorbar(x, y, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
+    face = "white" if point.noisy else look.colour
     axes.plot(x, y, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
 
 
@@ -180,8 +185,8 @@ def _occupied(axes: Axes, points: Sequence[Point], scale: float) -> Boxes:
     boxes = []
     for point in points:
         y_pct, latency = point.top1_pct, point.latency
-        low, high = latency.low or latency.value, latency.high or latency.value
-        (x, y), (left, _), (right, _) = axes.transData.transform([(latency.value, y_pct), (low, y_pct), (high, y_pct)]) * scale
+        ends = [(x_ms, y_pct) for x_ms in (latency.value, latency.low, latency.high)]
+        (x, y), (left, _), (right, _) = axes.transData.transform(ends) * scale
         boxes.append([x - half, y - half, x + half, y + half])
         boxes.append([left - 1, y - 3, right + 1, y + 3])
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
@@ -205,7 +210,7 @@ def _legend(points: Sequence[Point], style: dict[str, canvas.Style], *, panels: 
         for look in style.values()
         if look.name in drawn and panels == 1  # a panel bears the name of its series
     ]
-    if any(point.latency.noisy for point in points):
+    if any(point.noisy for point in points):
         label = "hollow: machine too noisy"
         handles.append(
             Line2D([], [], color=canvas.GREY, marker="o", markerfacecolor="white", linewidth=0, markersize=6, label=label)
@@ -213,35 +218,28 @@ def _legend(points: Sequence[Point], style: dict[str, canvas.Style], *, panels: 
     return handles
 
 
-def _caption(run: Run, analysis: Analysis, points: Sequence[Point], names: ShortNames) -> list[str]:
-    accuracies = [headline_accuracy(run, model) for model in dict.fromkeys(point.model for point in points)]
-    found = [accuracy for accuracy in accuracies if accuracy is not None]
-    datasets = ", ".join(dict.fromkeys(accuracy.dataset for accuracy in found))
-    origin = cited(accuracy.source for accuracy in found)
-    notes = [f"Accuracy is published, not measured here ({datasets}): {origin}."] if found else []
+def _caption(view: View, points: Sequence[Point], names: ShortNames) -> list[str]:
+    drawn = {point.model for point in points}
+    accuracies = {row.case.model: row.accuracy for row in view.rows if row.accuracy and row.case.model in drawn}
+    datasets = ", ".join(dict.fromkeys(accuracy.dataset for accuracy in accuracies.values()))
+    origin = cited(accuracy.source for accuracy in accuracies.values())
+    notes = [f"Accuracy is published, not measured here ({datasets}): {origin}."] if accuracies else []
     notes.append(
-        f"Bars: {run.plan.level:.0%} interval of the measured latency, over launches. "
+        f"Bars: {view.run.plan.level:.0%} interval of the measured latency, over launches. "
         "Steps: the networks that no other beats in both, by the estimates alone; bars that overlap leave it open."
     )
-    if any(point.latency.noisy for point in points):
+    if any(point.noisy for point in points):
         notes.append("Hollow: the machine was too noisy while this was measured; not part of the steps.")
     if names.left_out:
         notes.append(f"Labels leave out what all names share: {names.left_out}.")
-    present = {(point.model, point.series) for point in points}
-    cases = networks(run)
-    absent = [case for case in cases if (case.model, series(case, cases)) not in present]
-    timed = {row.case_id for row in summary_rows(run, analysis) if row.latency_median_ms is not None}
-    if unknown := [case for case in absent if case.id in timed]:
+    rows = [row for row in view.rows if not is_null(row.case)]
+    if unknown := [row for row in rows if row.latency_ms and not row.accuracy]:
         notes.append(f"Not drawn, without a published accuracy: {_listed(unknown)}.")
-    if short := [case for case in absent if case.id not in timed]:
+    if short := [row for row in rows if not row.latency_ms]:
         notes.append(f"Not drawn, with fewer than {FEWEST_LAUNCHES} usable launches: {_listed(short)}.")
     return notes
 
 
-def _listed(cases: Sequence[Case]) -> str:
-    shown = [f"{case.model} ({case.backend})" for case in cases]
+def _listed(rows: Sequence[CaseRow]) -> str:
+    shown = [f"{row.case.model} ({row.case.backend})" for row in rows]
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
-
-
-def _batched(run: Run) -> bool:
-    return any(case.batch > 1 for case in networks(run))

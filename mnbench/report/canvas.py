@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,13 +153,24 @@ def svg_text(figure: Figure) -> str:
     return buffer.getvalue().decode("utf-8")
 
 
-def save(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """Write the figure as `name`.png and `name`.svg. Raises StoreError when a file cannot be written."""
-    png, svg = png_bytes(figure), svg_text(figure)
-    return [
-        write_atomically(directory / f"{name}.png", png),
-        write_atomically(directory / f"{name}.svg", svg),
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A figure under the name of its files. Its SVG is made once, for the file and for the page."""
+
+    name: str
+    figure: Figure
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return svg_text(self.figure)
+
+    def save(self, directory: Path) -> list[Path]:
+        """Write the figure as `name`.png and `name`.svg. Raises StoreError when a file cannot be written."""
+        return [
+            write_atomically(directory / f"{self.name}.png", png_bytes(self.figure)),
+            write_atomically(directory / f"{self.name}.svg", self.svg),
+        ]
 
 
 def _notes(figure: Figure, lines: Sequence[str], top_in: float, *, colour: str) -> None:

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from mnbench.records import Estimate, Verdict
-from mnbench.report import markdown
-from mnbench.report.grid import Grid, draw, standard_console, texts
+from mnbench.report import columns, markdown
+from mnbench.report.columns import Column
+from mnbench.report.grid import draw, standard_console
 from mnbench.report.limit import not_ruled_out, slower_by
-from mnbench.report.naming import series
-from mnbench.report.numbers import DASH, bracketed, plus_minus
-from mnbench.report.rows import finite
+from mnbench.report.numbers import bracketed, plus_minus
+from mnbench.report.rows import DiffRow, diff_rows
+from mnbench.report.terminal import grid_of
 from mnbench.stats.between_runs import CaseDiff, CommonShift, RunDiff
 from mnbench.stats.limit import may_exceed
-
-HEAD = ("network", "backend", "old ms", "new ms", "new / old", "verdict")
-ALIGN = "llrrrl"
-NARROW_HEAD = ("network", "backend", "old ms\nnew ms", "new / old", "verdict")
-REGRESSION, NOT_COMPARED = "regression", "not compared"
-Interval = Callable[[float | None, float | None, float | None], str]
-STYLES = {"faster": "green", "slower": "red", REGRESSION: "bold red", "inconclusive": "yellow", NOT_COMPARED: "bold red"}
 
 
 def render(found: RunDiff, console: Console | None = None) -> None:
     """Print the table, the conclusions, the changes and the caveats on `console` (default: standard output)."""
     console = console or standard_console()
     console.print(Text(_title(found), style="bold"))
-    forms = [_grid(HEAD, ALIGN, _rows(found, interval)) for interval in (bracketed, plus_minus)]
-    forms.append(_grid(NARROW_HEAD, "llrrl", [_narrow(row) for row in _rows(found, plus_minus)]))
+    table, rows = columns.diff(columns.TERMINAL), diff_rows(found)
+    forms = [grid_of(table, rows, interval) for interval in (bracketed, plus_minus)]
+    forms.append(grid_of(_narrow(table), rows, plus_minus))
     draw(console, *([form] for form in forms))
     for line in conclusions(found):
         console.print(Text(line))
@@ -43,21 +39,22 @@ def render(found: RunDiff, console: Console | None = None) -> None:
                 console.print(Text(f"  {line}"))
 
 
-def _grid(head: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> Grid:
-    return Grid(head=head, align=align, rows=texts(rows, lambda cell: STYLES.get(cell, "")), names=2)
+def _narrow(table: Sequence[Column[DiffRow]]) -> list[Column[DiffRow]]:
+    """Return the columns with the new latency below the old one: the form for 80 columns."""
+    old, new = (next(column for column in table if column.name == name) for name in ("old_ms", "new_ms"))
 
+    def both(row: DiffRow) -> str:
+        return f"{old.shown(row, plus_minus)}\n{new.shown(row, plus_minus)}"
 
-def _narrow(row: Sequence[str]) -> list[str]:
-    """Return a row with the new latency below the old one: the form for 80 columns."""
-    network, backend, old, new, ratio, verdict = row
-    return [network, backend, f"{old}\n{new}", ratio, verdict]
+    merged = replace(old, heading=f"{old.heading}\n{new.heading}", value=both, text=str)
+    return [merged if column is old else column for column in table if column is not new]
 
 
 def to_markdown(found: RunDiff) -> str:
     """Return the same as GitHub-flavoured Markdown."""
     parts = [
         f"**{markdown.escaped(_title(found))}**",
-        markdown.table(HEAD, ALIGN, _rows(found, bracketed)),
+        markdown.table_of(columns.diff(columns.MARKDOWN), diff_rows(found)),
         _list(conclusions(found)),
     ]
     for heading, lines in (("Differs between the runs", _changes(found)), ("Caveats", _caveats(found))):
@@ -67,8 +64,9 @@ def to_markdown(found: RunDiff) -> str:
 
 
 def to_json(found: RunDiff) -> str:
-    """Return the whole record; latencies in nanoseconds, a missing figure is null, and `case` has its `id` beside it."""
-    document = {**asdict(found), "cases": [{"id": entry.case.id, **_plain(entry)} for entry in found.cases]}
+    """Return the whole record: a case as the columns of the diff, a missing figure is null."""
+    cases = columns.records(columns.diff(columns.JSON), diff_rows(found))
+    document: dict[str, Any] = {**asdict(found), "cases": cases}
     document["only_in_new"] = [case.id for case in found.only_in_new]
     document["conclusions"] = conclusions(found)
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
@@ -142,32 +140,6 @@ def _title(found: RunDiff) -> str:
     return f"{found.new_id} against {found.old_id} on {found.cpu_model}"
 
 
-def _rows(found: RunDiff, interval: Interval) -> list[list[str]]:
-    cases = [entry.case for entry in found.cases]
-    return [
-        [
-            entry.case.model,
-            series(entry.case, cases),
-            _shown(entry.old_ns, interval, 1e6),
-            _shown(entry.new_ns, interval, 1e6),
-            _shown(entry.ratio, interval),
-            _verdict(entry),
-        ]
-        for entry in found.cases
-    ]
-
-
-def _verdict(entry: CaseDiff) -> str:
-    if entry.not_compared is not None:
-        return NOT_COMPARED
-    return REGRESSION if entry.regression else str(entry.verdict)
-
-
-def _shown(estimate: Estimate | None, interval: Interval, unit: float = 1.0) -> str:
-    known = finite(estimate)
-    return interval(known.value / unit, known.low / unit, known.high / unit) if known else DASH
-
-
 def _changes(found: RunDiff) -> list[str]:
     return [f"{change.subject}: {change.old} → {change.new}" for change in found.changes]
 
@@ -178,11 +150,3 @@ def _caveats(found: RunDiff) -> list[str]:
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {markdown.escaped(line)}" for line in lines)
-
-
-def _plain(entry: CaseDiff) -> dict[str, object]:
-    values = asdict(entry)
-    for name in ("old_ns", "new_ns", "ratio"):
-        if finite(getattr(entry, name)) is None:
-            values[name] = None
-    return values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from mnbench.records import Analysis, Comparison, Run, Verdict
+from collections.abc import Sequence
+
+from mnbench.records import Run, Verdict
 from mnbench.report.limit import not_ruled_out, slower_by
-from mnbench.report.naming import conditions, networks, series
+from mnbench.report.naming import conditions
 from mnbench.report.numbers import bracketed
-from mnbench.report.rows import finite
+from mnbench.report.rows import ComparisonRow
 from mnbench.stats.gate import Gate
 
 
@@ -21,18 +23,16 @@ def versions_legend(run: Run) -> str:
     return f"{'; '.join(parts)}." if parts else ""
 
 
-def headline(run: Run, analysis: Analysis) -> str:
+def headline(run: Run, compared: Sequence[ComparisonRow]) -> str:
     """Return a few sentences about what each later environment changed, worst first."""
-    cases = networks(run)
-    compared = [result.vs_baseline for result in analysis.results if result.vs_baseline is not None]
     first = run.plan.environments[0].label
     told = []
     for verdict in (Verdict.SLOWER, Verdict.FASTER):
         found = sorted((c for c in compared if c.verdict is verdict), key=lambda c: -abs(_pct(c)))
         if found:
             worst = found[0]
-            name = f"{worst.case.model} ({series(worst.case, cases)})"
-            told.append(f"{len(found)} of {len(compared)} cases {verdict} than in {first}, most of all {name}: {_shown(worst)}")
+            most = f"most of all {worst.name}: {_shown(worst)}"
+            told.append(f"{len(found)} of {len(compared)} cases {verdict} than in {first}, {most}")
     same = sum(1 for c in compared if c.verdict is Verdict.EQUIVALENT)
     if same:
         told.append(f"{same} of {len(compared)} equivalent")
@@ -56,10 +56,9 @@ def gate_sentences(gate: Gate) -> list[str]:
     return sentences
 
 
-def _pct(comparison: Comparison) -> float:
-    return 100 * (comparison.ratio.value - 1) if comparison.ratio else 0.0
+def _pct(row: ComparisonRow) -> float:
+    return 100 * (row.ratio.value - 1) if row.ratio else 0.0
 
 
-def _shown(comparison: Comparison) -> str:
-    ratio = finite(comparison.ratio)
-    return bracketed(ratio.value, ratio.low, ratio.high) if ratio else "no ratio"
+def _shown(row: ComparisonRow) -> str:
+    return bracketed(row.ratio) if row.ratio else "no ratio"

@@ -43,7 +43,7 @@ def figure_text(figure: Figure) -> str:
         value = estimate.value
         shown = f"{value:,.0f}" if value == round(value) else fixed(value, max(0, significant(value, 3)))
         return f"{shown} {figure.unit}".rstrip()
-    return f"{bracketed(estimate.value, estimate.low, estimate.high)} {figure.unit}".rstrip()
+    return f"{bracketed(estimate)} {figure.unit}".rstrip()
 
 
 def intervals_text(stored: StoredFindings) -> str:

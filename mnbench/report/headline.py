@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from mnbench.records import NULL_BACKEND, Analysis, Run, Verdict
+from collections.abc import Sequence
+
+from mnbench.records import Run, Verdict
 from mnbench.report import environments
-from mnbench.report.naming import conditions, networks, series
-from mnbench.report.numbers import bracketed
-from mnbench.report.rows import ComparisonRow, SummaryRow, comparison_rows, summary_rows, too_noisy
+from mnbench.report.naming import conditions, is_null
+from mnbench.report.numbers import bracketed, fixed
+from mnbench.report.rows import CaseRow, ComparisonRow
 
 LISTED = 5
 
 
-def headline(run: Run, analysis: Analysis) -> str:
+def headline(run: Run, rows: Sequence[CaseRow], comparisons: Sequence[ComparisonRow]) -> str:
     """Return a few sentences about the shortest latencies.
 
     A case is called the fastest only when the analysis compared it with the runner-up and found it faster, and no other case
@@ -20,28 +22,26 @@ def headline(run: Run, analysis: Analysis) -> str:
     doubt are named. Where environments are compared, the sentences are about what changed from the first one.
     """
     if run.plan.environments:
-        return environments.headline(run, analysis)
-    rows = [row for row in summary_rows(run, analysis) if row.backend != NULL_BACKEND]
-    cases = networks(run)
-    names = {case.id: f"{case.model} ({series(case, cases)})" for case in cases}
-    measured = sorted((row for row in rows if row.latency_median_ms is not None and not too_noisy(row)), key=_latency)
-    unknown = {names[row.case_id]: _why_unknown(row) for row in rows if row not in measured}
+        return environments.headline(run, comparisons)
+    networks = [row for row in rows if not is_null(row.case)]
+    measured = sorted((row for row in networks if row.latency_ms and not row.too_noisy), key=_latency)
+    unknown = {row.name: _why_unknown(row) for row in networks if row not in measured}
     where = f"On {conditions(run)}"
     if not measured:
         return f"{where}: no case has a latency that can be relied on.{_aside(unknown)}"
     if len(measured) == 1:
-        return f"{where}: {names[measured[0].case_id]} takes {_shown(measured[0])}.{_aside(unknown)}"
+        return f"{where}: {measured[0].name} takes {_shown(measured[0])}.{_aside(unknown)}"
     first, second, *others = measured
-    ratio = _proof(analysis, first, second)
+    ratio = _proof(comparisons, first, second)
     rivals = {
-        names[row.case_id]: f"not found slower, {_shown(row)}"
+        row.name: f"not found slower, {_shown(row)}"
         for row in others
-        if _proof(analysis, first, row) is None and _reaches(row, first)
+        if _proof(comparisons, first, row) is None and _reaches(row, first)
     }
     if ratio is not None and not rivals and not unknown:
-        claim = f"the fastest case is {names[first.case_id]} at {_shown(first)}"
-        return f"{where}, {claim}, {ratio} times the latency of {names[second.case_id]}."
-    listed = "; ".join(f"{names[row.case_id]} {_shown(row)}" for row in measured[:LISTED])
+        claim = f"the fastest case is {first.name} at {_shown(first)}"
+        return f"{where}, {claim}, {ratio} times the latency of {second.name}."
+    listed = "; ".join(f"{row.name} {_shown(row)}" for row in measured[:LISTED])
     order = " This run does not put the first two in an order." if ratio is None else ""
     doubts = _aside({**({} if ratio is None else rivals), **unknown})
     return f"{where}, the shortest latencies: {listed}.{order}{doubts}"
@@ -56,41 +56,37 @@ def _aside(doubts: dict[str, str]) -> str:
     return f" Could be faster still: {named}{more}."
 
 
-def _why_unknown(row: SummaryRow) -> str:
-    if too_noisy(row):
+def _why_unknown(row: CaseRow) -> str:
+    if row.too_noisy:
         return "machine too noisy"
     return "too few launches" if row.launches else "not measured"
 
 
-def _reaches(row: SummaryRow, first: SummaryRow) -> bool:
+def _reaches(row: CaseRow, first: CaseRow) -> bool:
     """Tell whether the interval of a case reaches into that of the first one, or below it."""
-    return (row.latency_ci_low_ms or 0.0) <= (first.latency_ci_high_ms or 0.0)
+    return row.latency_ms is not None and first.latency_ms is not None and row.latency_ms.low <= first.latency_ms.high
 
 
-def _proof(analysis: Analysis, first: SummaryRow, second: SummaryRow) -> str | None:
-    """Return the ratio of the two as text if a comparison found the first faster, in either direction; else None."""
-    for row in comparison_rows(analysis):
-        if row.ratio is None or row.ratio_ci_low is None or row.ratio_ci_high is None:
+def _proof(comparisons: Sequence[ComparisonRow], first: CaseRow, second: CaseRow) -> str | None:
+    """Return the ratio of the two as text if a comparison found the first faster, in either direction; else None.
+
+    In a run in blocks, also where the ratio of the next run should lie: the interval beside it is this run's.
+    """
+    for row in comparisons:
+        found, later = row.ratio, row.next_run
+        if (row.case, row.baseline, row.verdict) == (second.case, first.case, Verdict.SLOWER):
+            found, later = (ratio and ratio.under(1.0) for ratio in (found, later))
+        elif (row.case, row.baseline, row.verdict) != (first.case, second.case, Verdict.FASTER):
             continue
-        if (row.case_id, row.baseline_id, row.verdict) == (first.case_id, second.case_id, Verdict.FASTER):
-            return f"{bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)}{_next_run(row, inverse=False)}"
-        if (row.case_id, row.baseline_id, row.verdict) == (second.case_id, first.case_id, Verdict.SLOWER):
-            return f"{bracketed(1 / row.ratio, 1 / row.ratio_ci_high, 1 / row.ratio_ci_low)}{_next_run(row, inverse=True)}"
+        if found is not None:
+            next_run = f" (this run; the next one {fixed(later.low, 2)} to {fixed(later.high, 2)})" if later else ""
+            return f"{bracketed(found)}{next_run}"
     return None
 
 
-def _next_run(row: ComparisonRow, *, inverse: bool) -> str:
-    """Return where the ratio of the next run should lie, where the run says so: the interval beside it is this run's."""
-    low, high = row.ratio_next_run_low, row.ratio_next_run_high
-    if not low or not high:
-        return ""
-    low, high = (1 / high, 1 / low) if inverse else (low, high)
-    return f" (this run; the next one {low:.2f} to {high:.2f})"
+def _latency(row: CaseRow) -> float:
+    return row.latency_ms.value if row.latency_ms else 0.0
 
 
-def _latency(row: SummaryRow) -> float:
-    return row.latency_median_ms or 0.0
-
-
-def _shown(row: SummaryRow) -> str:
-    return f"{bracketed(row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms)} ms"
+def _shown(row: CaseRow) -> str:
+    return f"{bracketed(row.latency_ms)} ms"

@@ -9,78 +9,53 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mnbench.records import Analysis, Run
-from mnbench.report import accuracy_plot, canvas, paper_plot
+from mnbench.records import Run
+from mnbench.report import columns
+from mnbench.report.columns import PAGE, Column
 from mnbench.report.files import write_atomically
-from mnbench.report.headline import headline
-from mnbench.report.naming import (
-    caveats_by_place,
-    conditions,
-    latency_legend,
-    networks,
-    percentiles_legend,
-    ratio_legend,
-    series,
-)
-from mnbench.report.numbers import bracketed, count, lopsided, plain, short
+from mnbench.report.naming import latency_legend, percentiles_legend, ratio_legend
+from mnbench.report.numbers import plain
 from mnbench.report.published import sources
-from mnbench.report.rows import (
-    BASELINE,
-    by_network,
-    comparison_rows,
-    filled_percentiles,
-    is_null,
-    percentile_ms,
-    summary_rows,
-)
+from mnbench.report.rows import CaseRow
+from mnbench.report.view import View
 from mnbench.stats import selftest
 
 TEMPLATE = "report.html.jinja"
 
 
-def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+def write(view: View, directory: Path) -> list[Path]:
     """Write report.html into `directory`. Raises StoreError when it cannot be written."""
-    return [write_atomically(directory / "report.html", page(run, analysis))]
+    return [write_atomically(directory / "report.html", page(view))]
 
 
-def page(run: Run, analysis: Analysis) -> str:
+def page(view: View) -> str:
     """Return the page as text. Every name and message from the run is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(count=count, plain=plain, short=short)
+    environment.filters.update(plain=plain)
     template = environment.from_string(files("mnbench.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    cases = networks(run)
-    names = {case.id: series(case, cases) for case in cases}
-    rows = by_network(row for row in summary_rows(run, analysis) if row.case_id in names)
-    percentiles = filled_percentiles(rows)
-    plots = [accuracy_plot.figure(run, analysis)]
-    if not run.plan.environments:  # a paper compares networks, not environments
-        plots.append(paper_plot.figure(run, analysis))
-    first, later = caveats_by_place(analysis.caveats)
+    run = view.run
     return template.render(
+        view=view,
         run=run,
-        conditions=conditions(run),
-        blocks=run.plan.blocks > 2,
         latency_legend=latency_legend(run),
         ratio_legend=ratio_legend(run),
-        headline=headline(run, analysis),
-        rows=rows,
-        names=names,
-        floor_ns=next((r.latency_ns for r in analysis.results if is_null(r.case) and r.latency_ns), None),
-        comparisons=comparison_rows(analysis),
-        first_caveats=first,
-        caveats=later,
-        plots=[inline_svg(canvas.svg_text(plot), f"plot{place}-") for place, plot in enumerate(plots)],
+        percentiles_legend=percentiles_legend(run, view.analysis),
+        results=columns.summary(PAGE),
+        percentiles=_filled(view, columns.QUANTILES),
+        regimes=_filled(view, columns.REGIMES),
+        comparison=columns.filled(columns.comparison(PAGE), view.comparisons),
+        plots=[inline_svg(plot.svg, f"plot{place}-") for place, plot in enumerate(view.plots.values())],
         sources=sources(run),
-        powers=selftest.evaluate(run),
-        percentiles=percentiles,
-        percentile_ms=percentile_ms,
-        lopsided=lopsided,
-        percentiles_legend=percentiles_legend(run, analysis, percentiles),
-        other_regimes=run.plan.regimes != ("steady",),
-        interval=bracketed,
-        BASELINE=BASELINE,
+        powers=selftest.evaluate(run) if any(case.variant for case in run.plan.cases) else (),
         versions=_versions(run),
     )
+
+
+def _filled(view: View, table: str) -> list[Column[CaseRow]]:
+    """Return the columns of one of the further tables, as far as it is filled; none of it where nothing is."""
+    every = columns.summary(PAGE, table)
+    figures = columns.filled(every[2:], view.networks)
+    return [*every[:2], *figures] if figures else []
 
 
 def inline_svg(svg: str, prefix: str) -> Markup:

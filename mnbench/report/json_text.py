@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from mnbench.records import Analysis, Run
-from mnbench.report.rows import comparison_rows, summary_rows
+from mnbench.report import columns
+from mnbench.report.view import View
 
 
-def to_json(run: Run, analysis: Analysis) -> str:
+def to_json(view: View) -> str:
     """Return the rows of summary.csv and comparison.csv, the caveats and the failures; a missing figure is null."""
+    run = view.run
     document = {
         "schema_version": run.schema_version,
         "run_id": run.id,
@@ -19,9 +20,9 @@ def to_json(run: Run, analysis: Analysis) -> str:
         "measuring_s": run.measuring_s,
         "baseline": run.plan.baseline,
         "environments": [asdict(known) for known in run.plan.environments],
-        "summary": [asdict(row) for row in summary_rows(run, analysis)],
-        "comparisons": [asdict(row) for row in comparison_rows(analysis)],
-        "caveats": [asdict(caveat) for caveat in analysis.caveats],
+        "summary": columns.records(columns.summary(columns.JSON), view.rows),
+        "comparisons": columns.records(columns.comparison(columns.JSON), view.comparisons),
+        "caveats": [asdict(caveat) for caveat in view.analysis.caveats],
         "failures": [
             {"case_id": f.case.id, "launch": f.launch, "reason": f.reason, "log_tail": f.log_tail} for f in run.failures
         ],

@@ -7,18 +7,19 @@ one certain run names it: `<!-- mnbench:NAME@RUN:begin -->`; without a name the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnbench.errors import MnbenchError, UnknownNameError
-from mnbench.records import Analysis, Run
+from mnbench.records import Run
+from mnbench.report import columns
+from mnbench.report.columns import Column, Row
 from mnbench.report.environments import versions_legend
 from mnbench.report.findings import figure_text, intervals_text, read_findings
-from mnbench.report.headline import headline
-from mnbench.report.naming import latency_legend, networks, ratio_legend, series
-from mnbench.report.numbers import DASH, bracketed, count, plain
-from mnbench.report.rows import BASELINE, SummaryRow, by_network, comparison_rows, summary_rows
+from mnbench.report.naming import latency_legend, ratio_legend
+from mnbench.report.view import View
 
 MARKER = re.compile(r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w./-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE)
 PLOTS = (
@@ -31,8 +32,7 @@ PLOTS = (
 class Shown:
     """A run to show, and its folder as the Markdown file links to it (relative, with slashes)."""
 
-    run: Run
-    analysis: Analysis
+    view: View
     folder: str
     directory: Path = Path()
     """Where the run's other files are."""
@@ -66,46 +66,28 @@ def stale(text: str, pick: Pick) -> list[str]:
 
 def results_table(shown: Shown) -> str:
     """Return the table of networks by backends."""
-    cases = networks(shown.run)
-    names = {case.id: series(case, cases) for case in cases}
-    head = (
-        "network",
-        "backend",
-        "top-1 %",
-        "params",
-        "MAdds",
-        "latency ms",
-        "ratio",
-        "paper ms",
-        "paper ratio",
-        "verdict",
-    )
-    rows = by_network(row for row in summary_rows(shown.run, shown.analysis) if row.case_id in names)
-    body = [_cells(row, names[row.case_id]) for row in rows]
+    run = shown.view.run
     note = (
-        f"{shown.run.environment.cpu_model}; run `{shown.run.id}`. "
-        f"{latency_legend(shown.run)} "
-        f"{_ratio_legend(shown.run)} "
+        f"{run.environment.cpu_model}; run `{run.id}`. "
+        f"{latency_legend(run)} "
+        f"{_ratio_legend(run)} "
         "Top-1, paper ms and paper ratio are published, not measured here."
     )
-    return table(head, "llrrrrrrrl", body) + "\n\n" + escaped(note)
+    return f"{table_of(columns.summary(columns.MARKDOWN), shown.view.networks)}\n\n{escaped(note)}"
 
 
 def backends_table(shown: Shown) -> str:
     """Return the table of each backend against the first one, per network."""
-    rows = [row for row in comparison_rows(shown.analysis) if row.kind == "backend"]
-    body = [
-        [row.case_id, row.baseline_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict] for row in rows
-    ]
-    return table(("case", "against", "ratio", "verdict"), "llrl", body)
+    rows = [row for row in shown.view.comparisons if row.kind == "backend"]
+    return table_of(columns.comparison(columns.MARKDOWN), rows)
 
 
 def environments_table(shown: Shown) -> str:
     """Return what a run says of each later environment against the first one: a sentence, and a row per case."""
-    rows = [row for row in comparison_rows(shown.analysis) if row.kind == "environment"]
-    body = [[row.case_id, bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high), row.verdict] for row in rows]
-    told = escaped(f"{headline(shown.run, shown.analysis)} {ratio_legend(shown.run)} Run `{shown.run.id}`.")
-    return f"{told}\n\n{table(('case', 'ratio', 'verdict'), 'lrl', body)}"
+    rows = [row for row in shown.view.comparisons if row.kind == "environment"]
+    told = escaped(f"{shown.view.headline} {ratio_legend(shown.view.run)} Run `{shown.view.run.id}`.")
+    chosen = [column for column in columns.comparison(columns.MARKDOWN) if column.name != "baseline_id"]  # said above
+    return f"{told}\n\n{table_of(chosen, rows)}"
 
 
 def plot_links(shown: Shown) -> str:
@@ -115,7 +97,7 @@ def plot_links(shown: Shown) -> str:
 
 def caveat_list(shown: Shown) -> str:
     """Return the caveats with their advice."""
-    caveats = shown.analysis.caveats
+    caveats = shown.view.analysis.caveats
     lines = [f"- **{c.code}** {escaped(f'{c.subject}: {c.observed}. {c.advice}.')}" for c in caveats]
     return "\n".join(lines) or "No caveats."
 
@@ -123,7 +105,7 @@ def caveat_list(shown: Shown) -> str:
 def findings_section(shown: Shown) -> str:
     """Return a study's findings, each with its source, figures and limits, and its plots as images."""
     stored = read_findings(shown.directory)
-    host = f"{shown.run.environment.cpu_model}; run `{shown.run.id}`, {shown.run.started_utc[:10]}."
+    host = f"{shown.view.run.environment.cpu_model}; run `{shown.view.run.id}`, {shown.view.run.started_utc[:10]}."
     parts = [f"*{escaped(stored.question)}* {escaped(host)}"]
     for found in stored.findings:
         figures = "\n".join(f"    - {escaped(figure.label)}: {escaped(figure_text(figure))}" for figure in found.figures)
@@ -139,6 +121,11 @@ def findings_section(shown: Shown) -> str:
     return "\n\n".join(parts)
 
 
+def columns_table(chosen: Sequence[Column[Any]]) -> str:
+    """Return the fields that some columns have in CSV and JSON, with unit and meaning."""
+    return table_of(columns.OF_COLUMNS, chosen)
+
+
 BLOCKS: dict[str, Callable[[Shown], str]] = {
     "results": results_table,
     "backends": backends_table,
@@ -146,7 +133,10 @@ BLOCKS: dict[str, Callable[[Shown], str]] = {
     "plots": plot_links,
     "caveats": caveat_list,
     "findings": findings_section,
-    "headline": lambda shown: escaped(headline(shown.run, shown.analysis)),
+    "columns-summary": lambda _shown: columns_table(columns.summary(columns.CSV)),
+    "columns-comparison": lambda _shown: columns_table(columns.comparison(columns.CSV)),
+    "columns-diff": lambda _shown: columns_table(columns.diff(columns.JSON)),
+    "headline": lambda shown: escaped(shown.view.headline),
 }
 
 
@@ -167,26 +157,11 @@ def _pairs(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
     return pairs
 
 
-def _cells(row: SummaryRow, backend: str) -> list[str]:
-    ratio = "1" if row.verdict == BASELINE else bracketed(row.ratio, row.ratio_ci_low, row.ratio_ci_high)
-    return [
-        row.model,
-        backend,
-        plain(row.top1_pct, 1),
-        count(row.params),
-        count(row.madds),
-        bracketed(row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms),
-        ratio,
-        plain(row.paper_latency_ms),
-        plain(row.paper_ratio, 2),
-        row.verdict or DASH,
-    ]
-
-
-def table(head: tuple[str, ...], align: str, body: list[list[str]]) -> str:
-    rule = ["---:" if side == "r" else "---" for side in align]
-    lines = [list(head), rule, *([escaped(cell) for cell in row] for row in body)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def table_of(chosen: Sequence[Column[Row]], rows: Iterable[Row]) -> str:
+    """Return some columns of rows as a table."""
+    rule = ["---:" if column.align == "r" else "---" for column in chosen]
+    body = ([escaped(column.shown(row)) for column in chosen] for row in rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in ([column.heading for column in chosen], rule, *body))
 
 
 def escaped(text: str) -> str:

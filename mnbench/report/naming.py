@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mnbench.records import Analysis, Case, Caveat, Run
-from mnbench.report.rows import condition_words, is_null
+from mnbench.records import NULL_BACKEND, Analysis, Case, Caveat, Condition, Run
 from mnbench.stats.analysis import DRIFTING
 from mnbench.stats.condition import condition_of
 
@@ -100,17 +99,31 @@ def networks(run: Run) -> list[Case]:
     return [case for case in run.plan.cases if not is_null(case)]
 
 
-def series(case: Case, cases: Sequence[Case]) -> str:
-    """Return the name of the line a case belongs to: its backend, and whatever else differs among `cases`."""
-    parts = [case.backend]
-    if len({other.precision for other in cases}) > 1:
-        parts.append(case.precision)
-    if len({other.threads for other in cases}) > 1:
-        parts.append(f"{case.threads} thread{'s' if case.threads != 1 else ''}")
-    if len({other.batch for other in cases}) > 1:
-        parts.append(f"batch {case.batch}")
-    parts += [part for part in (case.variant, case.environment) if part]
-    return ", ".join(parts)
+def is_null(case: Case) -> bool:
+    """Tell whether the case times the harness and not a network."""
+    return case.backend == NULL_BACKEND
+
+
+def series_of(cases: Iterable[Case]) -> dict[str, str]:
+    """Return, by case id, the name of the line each case belongs to: its backend, and whatever else differs among `cases`."""
+    every = list(cases)
+    several = {name for name in ("precision", "threads", "batch") if len({getattr(case, name) for case in every}) > 1}
+
+    def name(case: Case) -> str:
+        parts = {
+            "precision": case.precision,
+            "threads": f"{case.threads} thread{'s' if case.threads != 1 else ''}",
+            "batch": f"batch {case.batch}",
+        }
+        differing = [part for key, part in parts.items() if key in several]
+        return ", ".join([case.backend, *differing, *filter(None, (case.variant, case.environment))])
+
+    return {case.id: name(case) for case in every}
+
+
+def condition_words(condition: Condition) -> str:
+    """Return a run's condition as a person reads it."""
+    return "quiet" if condition.rule == "quiet" else f"beside {condition.busy_cpus:.1f} busy CPUs"
 
 
 def _shared(names: list[list[str]]) -> tuple[int, int]:
@@ -149,8 +162,9 @@ def _several(cases: Sequence[Case], attribute: Callable[[Case], int], singular: 
     return f"{shown} {singular if shown == '1' else plural}"
 
 
-def percentiles_legend(run: Run, analysis: Analysis, shown: Sequence[float]) -> str:
-    """Return what the percentiles `shown` rest on, and why others that were asked for are not; empty where none were."""
+def percentiles_legend(run: Run, analysis: Analysis) -> str:
+    """Return what the percentiles rest on, and why some that were asked for are not there; empty where none were."""
+    shown = {percent for result in analysis.results for percent, found in result.percentiles.items() if found}
     missing = " and ".join(f"p{percent:g}" for percent in run.plan.percentiles if percent not in shown)
     if not missing and not shown:
         return ""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+from mnbench.records import Estimate
+
+Figure = Estimate | float
+"""A number with its interval, or one that is exact."""
 MOST_PRECISE = 1e-9
 """Of a value: an interval narrower than this is rounding, and says nothing of digits."""
 DASH = "–"
@@ -31,30 +35,43 @@ def fixed(value: float, places: int) -> str:
     return f"{round(value, places):.{max(places, 0)}f}"
 
 
-def bracketed(value: float | None, low: float | None, high: float | None) -> str:
-    """Return `6.21 [6.14, 6.29]`; a value without an interval to three digits; a dash where there is no value."""
-    if value is None or low is None or high is None:
-        return _alone(value)
-    places = decimals(low, high)
-    return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
+def bracketed(figure: Figure | None) -> str:
+    """Return `6.21 [6.14, 6.29]`; a figure without an interval to three digits; a dash for None."""
+    if not isinstance(figure, Estimate):
+        return short(figure)
+    places = decimals(figure.low, figure.high)
+    return f"{fixed(figure.value, places)} [{fixed(figure.low, places)}, {fixed(figure.high, places)}]"
 
 
-def lopsided(value: float | None, low: float | None, high: float | None) -> str:
+def lopsided(figure: Figure | None) -> str:
     """Return the same for an interval that may be far longer on one side: a digit more, where its shorter side supports it."""
-    if value is None or low is None or high is None:
-        return _alone(value)
+    if not isinstance(figure, Estimate):
+        return short(figure)
+    value, low, high = figure.value, figure.low, figure.high
     shorter = min((side for side in (value - low, high - value) if side > 0), default=0.0)
     places = min(decimals(value - shorter, value + shorter), decimals(low, high) + 1)
     return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
 
 
-def plus_minus(value: float | None, low: float | None, high: float | None) -> str:
+def plus_minus(figure: Figure | None) -> str:
     """Return `6.21 ±1.2 %`: the shorter form of the same statement, with half the width of the interval in per cent."""
-    if value is None or low is None or high is None or not value:
-        return _alone(value)
-    half_width_pct = 50 * (high - low) / value
+    if not isinstance(figure, Estimate) or not figure.value:
+        return short(figure.value if isinstance(figure, Estimate) else figure)
+    half_width_pct = figure.half_width_pct
     shown = fixed(half_width_pct, max(0, min(significant(half_width_pct, 2), 2)))
-    return f"{fixed(value, decimals(low, high))} ±{shown} %"
+    return f"{fixed(figure.value, decimals(figure.low, figure.high))} ±{shown} %"
+
+
+def span(figure: Figure | None) -> str:
+    """Return `0.981 to 1.022`, the ends of an interval whose middle is not the point; a dash for None."""
+    if not isinstance(figure, Estimate):
+        return short(figure)
+    return f"{fixed(figure.low, 3)} to {fixed(figure.high, 3)}"
+
+
+def bounds(figure: Figure) -> tuple[float, float, float]:
+    """Return value, low and high; three times the same of an exact number."""
+    return (figure.value, figure.low, figure.high) if isinstance(figure, Estimate) else (figure, figure, figure)
 
 
 def count(number: float | None) -> str:
@@ -74,8 +91,4 @@ def plain(value: float | None, places: int | None = None) -> str:
 
 def short(value: float | None) -> str:
     """Return a figure that has no interval of its own to three digits; a dash for None."""
-    return _alone(value)
-
-
-def _alone(value: float | None) -> str:
     return DASH if value is None else f"{value:.3g}"

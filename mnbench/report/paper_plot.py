@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from mnbench.records import Analysis, Run
+from mnbench.records import Estimate, PublishedLatency, Verdict
 from mnbench.report import canvas
 from mnbench.report.axis import set_positive_scale
-from mnbench.report.naming import ShortNames, conditions, networks, series, short_names
-from mnbench.report.numbers import fixed, significant
-from mnbench.report.points import Measured, ratio
-from mnbench.report.published import cited, headline_latency
-from mnbench.report.rows import SummaryRow, summary_rows
+from mnbench.report.naming import ShortNames, conditions, is_null, short_names
+from mnbench.report.numbers import Figure as Number
+from mnbench.report.numbers import bounds, fixed, significant
+from mnbench.report.published import cited
+from mnbench.report.view import View
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 
 if TYPE_CHECKING:
@@ -37,37 +37,36 @@ class Group:
 
     model: str
     paper: float | None
-    paper_ms: float | None
-    measured: dict[str, Measured]
+    published: PublishedLatency | None
+    measured: dict[str, tuple[Number, bool]]
+    """By series the ratio, which is an exact 1 for the baseline, and whether the machine was too noisy for it."""
 
     @property
     def paper_text(self) -> str:
         """The paper's ratio, or its milliseconds where there is no figure to divide them by."""
         if self.paper is not None:
             return fixed(self.paper, max(2, significant(self.paper, 2)))
-        return NOT_REPORTED if self.paper_ms is None else f"{self.paper_ms:g} ms"
+        return NOT_REPORTED if self.published is None else f"{self.published.latency_ms:g} ms"
 
 
-def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+def write(view: View, directory: Path) -> list[Path]:
     """Write the plot as PNG and SVG; nothing for ratios between environments.
 
     Raises StoreError when a file cannot be written.
     """
-    if run.plan.environments:
-        return []
-    return canvas.save(figure(run, analysis), directory, NAME)
+    return view.plots[NAME].save(directory) if NAME in view.plots else []
 
 
-def figure(run: Run, analysis: Analysis) -> Figure:
+def figure(view: View) -> Figure:
     """Draw the plot: a band per network, in it the paper's mark and one per series with its interval."""
-    groups, cases = collect(run, analysis), networks(run)
+    groups = collect(view)
     names = short_names([group.model for group in groups])
-    style = canvas.styles([series(case, cases) for case in cases])
+    style = canvas.styles([row.series for row in view.rows if not is_null(row.case)])
     band_in = ROW_IN * (len(style) + 1) + 0.1
     page = canvas.Page(
-        title=f"Latency over that of {run.plan.baseline}: this CPU beside the paper",
-        subtitle=conditions(run),
-        caption=_caption(run, groups, names),
+        title=f"Latency over that of {view.run.plan.baseline}: this CPU beside the paper",
+        subtitle=conditions(view.run),
+        caption=_caption(view, groups, names),
         legend=_legend(groups, style),
         width_in=9.0,
         axes_height_in=max(0.8, band_in * len(groups)),
@@ -82,28 +81,21 @@ def figure(run: Run, analysis: Analysis) -> Figure:
     return layout.figure
 
 
-def collect(run: Run, analysis: Analysis) -> list[Group]:
+def collect(view: View) -> list[Group]:
     """Return the networks of the plan in order, each with the paper's ratio and the measured ones."""
-    cases = {case.id: case for case in networks(run)}
     groups: dict[str, Group] = {}
-    for row in summary_rows(run, analysis):
-        case = cases.get(row.case_id)
-        if case is not None:
-            group = groups.setdefault(row.model, _group(row))
-            found = ratio(row)
-            if found is not None:
-                group.measured[series(case, list(cases.values()))] = found
+    for row in view.networks:
+        model = row.case.model
+        group = groups.setdefault(model, Group(model=model, paper=row.paper_ratio, published=row.paper, measured={}))
+        if row.shown_ratio is not None:
+            group.measured[row.series] = (row.shown_ratio, row.verdict == Verdict.TOO_NOISY)
     return list(groups.values())
-
-
-def _group(row: SummaryRow) -> Group:
-    return Group(model=row.model, paper=row.paper_ratio, paper_ms=row.paper_latency_ms, measured={})
 
 
 def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
     canvas.tidy(axes)
     axes.grid(visible=False, axis="y")
-    marks = [bound for group in groups for m in group.measured.values() for bound in (m.value, m.low, m.high) if bound]
+    marks = [bound for group in groups for ratio, _ in group.measured.values() for bound in bounds(ratio)]
     papers = [group.paper for group in groups if group.paper is not None]
     set_positive_scale(axes, [*marks, *papers, 1.0])
     axes.set_ylim(max(len(groups), 1) - 0.5, -0.5)
@@ -131,14 +123,15 @@ def _draw_group(axes: Axes, place: int, group: Group, style: dict[str, canvas.St
     if group.paper is not None:
         axes.plot(group.paper, heights[0], PAPER.marker, color=PAPER.colour, markersize=MARKER_PT + 1)
     for height, look in zip(heights[1:], style.values(), strict=True):
-        found = group.measured.get(look.name)
-        if found is None:
+        if look.name not in group.measured:
             continue
-        if found.low is not None and found.high is not None:
-            bounds = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
-            axes.errorbar(found.value, height, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-        face = "white" if found.noisy else look.colour
-        axes.plot(found.value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
+        ratio, noisy = group.measured[look.name]
+        value, low, high = bounds(ratio)
+        if isinstance(ratio, Estimate):
+            reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
+            axes.errorbar(value, height, xerr=reach, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
+        face = "white" if noisy else look.colour
+        axes.plot(value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
 
 
 def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Line2D]:
@@ -149,7 +142,7 @@ def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Lin
         for look in looks
     ]
     handles.append(Line2D([], [], color=canvas.GREY, linestyle="--", linewidth=1.0, label="baseline = 1"))
-    if any(found.noisy for group in groups for found in group.measured.values()):
+    if any(noisy for group in groups for _, noisy in group.measured.values()):
         handles.append(
             Line2D(
                 [],
@@ -165,8 +158,8 @@ def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Lin
     return handles
 
 
-def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
-    latencies = [found for group in groups if group.paper is not None and (found := headline_latency(run, group.model))]
+def _caption(view: View, groups: Sequence[Group], names: ShortNames) -> list[str]:
+    latencies = [group.published for group in groups if group.paper is not None and group.published is not None]
     devices = ", ".join(dict.fromkeys(latency.device for latency in latencies))
     notes = (
         [f"Paper: {cited(latency.source for latency in latencies)}; measured there on {devices}."]
@@ -175,19 +168,19 @@ def _caption(run: Run, groups: Sequence[Group], names: ShortNames) -> list[str]:
     )
     if any(group.measured for group in groups):
         notes.append(
-            f"Bars: {run.plan.level:.0%} interval of the measured ratio, over launches. "
+            f"Bars: {view.run.plan.level:.0%} interval of the measured ratio, over launches. "
             "The baseline's own ratio is 1 by definition."
         )
     else:
-        notes.append(f"No measured ratio: the baseline {run.plan.baseline} was not measured.")
-    if any(found.noisy for group in groups for found in group.measured.values()):
+        notes.append(f"No measured ratio: the baseline {view.run.plan.baseline} was not measured.")
+    if any(noisy for group in groups for _, noisy in group.measured.values()):
         notes.append("Hollow: the machine was too noisy while this or the baseline was measured; nothing follows from it.")
     if names.left_out:
         notes.append(f"Names leave out what all share: {names.left_out}.")
     drawn = {(group.model, name) for group in groups for name in group.measured}
-    cases = networks(run)
-    absent = [f"{c.model} ({c.backend})" for c in cases if (c.model, series(c, cases)) not in drawn]
-    if absent and len(absent) < len(cases):
+    rows = [row for row in view.rows if not is_null(row.case)]
+    absent = [f"{row.case.model} ({row.case.backend})" for row in rows if (row.case.model, row.series) not in drawn]
+    if absent and len(absent) < len(rows):
         more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
         notes.append(
             f"No measured ratio for {', '.join(absent[:8])}{more}: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mnbench.records import Accuracy, Artifact, Citation, ModelCard, PublishedLatency, Run
+from mnbench.records import Citation, ModelCard, PublishedLatency, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,29 +20,12 @@ class Source:
     """False for a figure of another source, which disagrees with the headline."""
 
 
-def card_of(run: Run, model: str) -> ModelCard | None:
-    """Return the card of `model`, or None when the run has none (the null case, a model of the user's own)."""
-    return next((card for card in run.models if card.name == model), None)
-
-
-def artifact_of(run: Run, model: str) -> Artifact | None:
-    """Return the first artefact exported from `model`: its counts are the same in every format."""
-    return next((artifact for artifact in run.artifacts if artifact.spec.model == model), None)
-
-
-def headline_accuracy(run: Run, model: str) -> Accuracy | None:
-    """Return the headline accuracy published for `model`."""
-    card = card_of(run, model)
-    return card.accuracy[0] if card and card.accuracy else None
-
-
-def headline_latency(run: Run, model: str) -> PublishedLatency | None:
-    """Return the latency published for `model` by the source, and on the device, of the baseline's headline latency.
+def headline_latency(card: ModelCard | None, baseline: ModelCard | None) -> PublishedLatency | None:
+    """Return the latency published for a network by the source, and on the device, of the baseline's headline latency.
 
     A figure from elsewhere would stand in one column with others it cannot be compared with, so it is left to the list of
-    sources. Without a published latency of the baseline, the model's own headline.
+    sources. Without a published latency of the baseline, the network's own headline; None without a card.
     """
-    card, baseline = card_of(run, model), card_of(run, run.plan.baseline)
     if card is None:
         return None
     if baseline is None or not baseline.latency:
@@ -51,12 +34,12 @@ def headline_latency(run: Run, model: str) -> PublishedLatency | None:
     return next((latency for latency in card.latency if _origin(latency) == wanted), None)
 
 
-def paper_ratio(run: Run, model: str) -> float | None:
-    """Return the published latency of `model` over that of the plan's baseline.
+def paper_ratio(card: ModelCard | None, baseline: ModelCard | None) -> float | None:
+    """Return the published latency of a network over that of the baseline.
 
     Only figures of the same source and device are divided. None where either is missing.
     """
-    latency, baseline = headline_latency(run, model), card_of(run, run.plan.baseline)
+    latency = headline_latency(card, baseline)
     if latency is None or baseline is None:
         return None
     for other in baseline.latency:

@@ -9,22 +9,22 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from mnbench.errors import StoreError
-from mnbench.records import Analysis, Run
 from mnbench.report.files import write_atomically
 from mnbench.report.findings import figure_text, intervals_text, read_findings
 from mnbench.report.html import inline_svg
+from mnbench.report.view import View
 
 TEMPLATE = "study.html.jinja"
 MOST_ROWS = 120
 """Of a table on the page; the CSV file beside it has them all."""
 
 
-def write(run: Run, analysis: Analysis, directory: Path) -> list[Path]:
+def write(view: View, directory: Path) -> list[Path]:
     """Write study.html into `directory`, from the findings, plots and tables in it. Raises StoreError."""
-    return [write_atomically(directory / "study.html", page(run, analysis, directory))]
+    return [write_atomically(directory / "study.html", page(view, directory))]
 
 
-def page(run: Run, analysis: Analysis, directory: Path) -> str:
+def page(view: View, directory: Path) -> str:
     """Return the page as text. Every name and message is escaped."""
     stored = read_findings(directory)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -39,7 +39,7 @@ def page(run: Run, analysis: Analysis, directory: Path) -> str:
     except OSError as error:
         raise StoreError(f"{error.filename} cannot be read: {error.strerror}.") from error
     return template.render(
-        run=run, stored=stored, plots=plots, tables=tables, caveats=analysis.caveats, most_rows=MOST_ROWS,
+        run=view.run, stored=stored, plots=plots, tables=tables, caveats=view.analysis.caveats, most_rows=MOST_ROWS,
         intervals=intervals_text(stored),
     )  # fmt: skip
 

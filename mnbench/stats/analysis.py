@@ -29,7 +29,7 @@ from mnbench.records import (
     Severity,
     Verdict,
 )
-from mnbench.stats import condition, noise
+from mnbench.stats import condition, noise, page_faults
 from mnbench.stats.covariate import adjusted_mean, stream_logs
 from mnbench.stats.intervals import FEWEST_LAUNCHES, PAIRED_METHOD, Mean, geometric_mean, holm, mean_of, total
 from mnbench.stats.percentiles import percentile
@@ -336,6 +336,7 @@ def _result(
         first_ns=_of_launches([s.first_ns for s in once], plan) if "first" in plan.regimes else None,
         load_ns=_of_launches([s.load_ns for s in once], plan) if "load" in plan.regimes else None,
         memory_bytes=round(statistics.median(readings)) if readings else None,
+        too_noisy=noisy,
     )
 
 
@@ -373,6 +374,8 @@ def _caveats(
                 advice="Raise --budget, or measure fewer cases at once.",
             )
         yield from _fewer_threads(result.case, launches.get(case_id, ()))
+        if result.case.backend != NULL_BACKEND:
+            yield from page_faults.caveats(result.case, launches.get(case_id, ()))
         yield from _disturbed(case_id, launches.get(case_id, ()), too_noisy=case_id in noisy)
         if case_id not in noisy:
             yield from _unsettled(case_id, launches.get(case_id, ()))

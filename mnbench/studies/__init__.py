@@ -141,18 +141,18 @@ def publish(directory: Path) -> StoredFindings:
 
     Raises UnreadableRunError, StoreError when a file cannot be written.
     """
-    from mnbench import stats
     from mnbench.report import canvas
     from mnbench.report.files import write_atomically as write
-    from mnbench.report.table_csv import csv_text
+    from mnbench.report.table_csv import records_csv
+    from mnbench.report.view import view_of
 
     measured = store.load(directory)
     study = study_of(measured)
     conclusion = concluded(study, measured, _facts(directory))
     for table in conclusion.tables:
-        write(directory / f"{table.name}.csv", csv_text(table.kind, table.rows))
+        write(directory / f"{table.name}.csv", records_csv(table.kind, table.rows))
     for plot in conclusion.plots:
-        canvas.save(plot.draw(), directory, plot.name)
+        canvas.Plot(name=plot.name, figure=plot.draw()).save(directory)
     stored = StoredFindings(
         study=study.name,
         question=study.question,
@@ -161,7 +161,7 @@ def publish(directory: Path) -> StoredFindings:
         tables=tuple((table.name, table.caption) for table in conclusion.tables),
     )
     write(directory / FINDINGS_FILE, msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n")
-    report.write_all(measured, stats.analyse(measured), directory, formats=("summary", "study"))
+    report.write_all(view_of(measured), directory, formats=("summary", "study"))
     return stored
 
 

@@ -37,7 +37,7 @@ HEAD = """
 import statistics, sys, time
 import numpy as np
 path, feed, threads, model, seconds = sys.argv[1:]
-feed, threads, seconds = np.load(feed)["input"], int(threads), float(seconds)
+feed, threads, seconds = np.load(feed)["input_0"], int(threads), float(seconds)
 """
 LOOP = """
 until, times = time.perf_counter() + 0.2, []

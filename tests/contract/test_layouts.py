@@ -30,11 +30,11 @@ from tests.conftest import a_plan, a_run
 SMALLEST = "mobilenet_v1_0.25_128"
 NULL = Case(model="none", backend="null")
 ADDRESSES = {
-    "ort": lambda s: (s._input.data_ptr(), s._binding.get_outputs()[0].data_ptr()),
+    "ort": lambda s: (s._inputs[0].data_ptr(), s._binding.get_outputs()[0].data_ptr()),
     "openvino": lambda s: tuple(
         tensor.data.ctypes.data for tensor in (s._request.get_input_tensor(), s._request.get_output_tensor())
     ),
-    "torch": lambda s: (s._input.data_ptr(), None),  # torch allocates its output in the call
+    "torch": lambda s: (s._inputs[0].data_ptr(), None),  # torch allocates its output in the call
 }
 """By backend, what the runtime itself says of where its input and its output begin; None for what is not ours."""
 LAYOUTS = [(0, 4032), (2048, 64), (4032, 2048), (64, 0)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -16,14 +18,16 @@ from tests.integration.command import HERE, QUICK, SMALLEST, ended, environment,
 from tests.situations import situation
 
 RUN = ("compare", "--models", SMALLEST, "--backends", "signalling", *QUICK)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
 def _interrupts_arrive():
     """A shell starts what runs in the background with SIGINT ignored, and children inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGHUP, before[1])
 
 
 def only_run(out):
@@ -33,10 +37,10 @@ def only_run(out):
 
 @situation(
     "processes",
-    "A run is ended by Ctrl-C, SIGTERM or SIGKILL",
+    "A run is ended by Ctrl-C, SIGTERM, SIGHUP (its terminal closes) or SIGKILL",
     "keeps every whole round, leaves no process behind, and goes on with `--resume`",
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_an_ended_run_keeps_its_rounds_leaves_no_process_and_goes_on(tmp_path, number):
     pids, out = tmp_path / "pids", tmp_path / "runs"
     done = mnbench(*RUN, "--out", out, "--quiet", MNBENCH_TEST_PIDS=pids, MNBENCH_TEST_SIGNAL=int(number))
@@ -61,10 +65,39 @@ def test_an_ended_run_keeps_its_rounds_leaves_no_process_and_goes_on(tmp_path, n
 
 @situation(
     "processes",
-    "Ctrl-C, SIGTERM or SIGKILL in the midst of an export",
+    "Ctrl-C is pressed again and again, or once more while the page of what was measured is made",
+    "ends quickly; the run is stored whole, and how to go on is said",
+)
+@pytest.mark.parametrize("pause_s", [0.005, 0.1])
+def test_more_interrupts_take_neither_the_run_nor_the_hint_away(tmp_path, pause_s):
+    command = [sys.executable, "-m", "mnbench", "compare", "--backends", "null", "telling", "--models", SMALLEST]
+    process = subprocess.Popen(
+        [*command, "--launches", "500", "--out", tmp_path / "runs"],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list((tmp_path / "runs").glob("*/samples.csv.gz")) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(1.0)
+    while not select.select([process.stderr], [], [], pause_s)[0]:
+        process.send_signal(signal.SIGINT)
+    errors = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    errors += process.communicate(timeout=30)[1]
+    assert process.returncode == 130, errors
+    directory = only_run(tmp_path / "runs")
+    assert f"go on with: mnbench compare --resume {directory}" in errors
+    assert "Traceback" not in errors
+    run = store.load(directory)
+    assert not run.finished
+    assert run.neighbours is not None  # stored whole: this comes last
+
+
+@situation(
+    "processes",
+    "Ctrl-C, SIGTERM, SIGHUP or SIGKILL in the midst of an export",
     "ends the exporting process as well and leaves no empty run",
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_an_export_ends_with_its_parent(tmp_path, number):
     pids, out = tmp_path / "pids", tmp_path / "runs"
     done = mnbench(

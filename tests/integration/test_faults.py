@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
 from tests.builders import artifact, paper_table
 from tests.conftest import a_plan, a_run
+from tests.integration.command import ROOT
 from tests.situations import situation
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -80,6 +83,28 @@ def test_a_worker_that_hangs_is_killed_at_the_time_out(tmp_path):
     run = measure(tmp_path, "hanging", timeout_s=1.0)
     assert run.failures[0].reason == "the worker hung: no answer within 1 s; it was killed."
     assert launches_of(run, NULL) == 2
+
+
+@situation(
+    "processes",
+    "A network is so slow that a few inferences take longer than the time-out",
+    "says so, with the number of inferences and what to do: the worker was computing, and did not hang",
+)
+@pytest.mark.parametrize(("timeout_s", "what"), [(0.4, "opening the model and one inference take"), (1.0, "3 inferences take")])
+def test_a_network_slower_than_the_time_out_is_no_hanging_worker(tmp_path, timeout_s, what):
+    case = Case(model="none", backend="slow")
+    worker = Worker(case, tmp_path / "log")
+    try:
+        worker.wait_until_started(20.0)
+        with pytest.raises(WorkerError) as raised:
+            worker.open(OpenRequest(case=case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s)
+            worker.round(RoundRequest(settle_ms=1.0, target_ms=20.0), timeout_s)
+    finally:
+        worker.close()
+    assert str(raised.value) == (
+        f"{what} more than {timeout_s:g} s: the worker was still computing, and was killed. "
+        "Raise --timeout, or measure a smaller network or batch."
+    )
 
 
 @situation(
@@ -171,3 +196,62 @@ def test_a_worker_that_hangs_is_ended_at_once_and_not_with_its_wave(tmp_path):
         assert worker._process.wait(timeout=5.0) < 0
     finally:
         worker.close()
+
+
+@situation(
+    "memory",
+    "A runtime returns its memory to the kernel in each inference and fetches it again (PyTorch with glibc)",
+    "counts the page faults of each round; where they are a visible share of the latency, the case has a caveat",
+)
+def test_page_faults_in_each_inference_are_a_caveat(tmp_path):
+    run = measure(tmp_path, "trimming", launches=3)
+    (found,) = [caveat for caveat in stats.analyse(run).caveats if caveat.code == "page-faults"]
+    assert found.subject == Case(model="none", backend="trimming").id
+    assert 512 <= int(found.observed.split()[0].replace(",", "")) < 600
+    assert "MALLOC_TOP_PAD_" in found.advice
+    assert all(r.page_faults < len(r.latencies_ns) for s in run.samples if s.case == NULL for r in s.rounds)
+
+
+def test_page_faults_are_unknown_in_runs_that_did_not_count_them():
+    run = store.load(ROOT / "results/reference/20261124T175642")
+    assert {r.page_faults for s in run.samples for r in s.rounds} == {None}
+    assert not [caveat for caveat in stats.analyse(run).caveats if caveat.code == "page-faults"]
+
+
+def sizes_of(log, until):
+    """Return the largest size that a file has until an event."""
+    largest = 0
+    while not until.wait(0.002):
+        largest = max(largest, log.stat().st_size if log.exists() else 0)
+    return largest
+
+
+@situation(
+    "files",
+    "A runtime writes to its log without end, hundreds of MiB",
+    "lets no log grow beyond 64 MiB in a turn, keeps the last 64 KiB of it after each turn, and measures on",
+)
+def test_a_worker_that_writes_without_end_does_not_fill_the_disk(tmp_path):
+    log, done = tmp_path / "log", threading.Event()
+    with ThreadPoolExecutor() as pool:
+        largest = pool.submit(sizes_of, log, done)
+        worker = Worker(Case(model="none", backend="shouting"), log)
+        try:
+            worker.open(OpenRequest(case=worker.case, artifact=None, cache=str(tmp_path), cpus=(CPU,)), timeout_s=20.0)
+            for _ in range(2):
+                reply = worker.round(RoundRequest(settle_ms=1.0, target_ms=1.0, least=200), timeout_s=60.0)
+                assert len(reply.latencies_ns) >= 200  # 400 MiB in both
+                assert log.stat().st_size <= 65 << 10
+        finally:
+            worker.close()
+            done.set()
+        assert 32 << 20 <= largest.result() <= 64 << 20
+    assert log.read_bytes().startswith(b"[...]\n")
+    assert "all is well\nall is well" in worker.log_tail()
+
+
+def test_a_worker_that_cannot_write_any_more_fails_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNBENCH_TEST_SHOUT", "1")
+    run = measure(tmp_path, "shouting", least_inferences=200)
+    assert {failure.reason for failure in run.failures} == {"it wrote more than 64 MiB into its log in one turn."}
+    assert launches_of(run, NULL) == 2

@@ -13,6 +13,7 @@ from mnbench import compare, diff, environment, store
 from mnbench.records import CpuKind
 from mnbench.report import html
 from mnbench.report.terminal import render
+from mnbench.report.view import view_of
 from tests.builders import make_run
 from tests.conftest import a_case, a_plan, a_run, an_environment
 from tests.situations import situation
@@ -115,7 +116,7 @@ def test_a_quota_is_said_before_the_tables(quota, advice):
     run, analysis = make_run()
     analysis = replace(analysis, caveats=found)
     printed = io.StringIO()
-    render(run, analysis, Console(file=printed, width=400))
-    for text in (printed.getvalue(), html.page(run, analysis)):
+    render(view_of(run, analysis), Console(file=printed, width=400))
+    for text in (printed.getvalue(), html.page(view_of(run, analysis))):
         assert text.index(advice) < text.index("mobilenet_v1_1.0_224", text.index("network")) < text.index("powersave")
         assert text.count(advice) == 1

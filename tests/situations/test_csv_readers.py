@@ -12,7 +12,7 @@ import pytest
 from mnbench import backends, report, store, tool_environments
 from mnbench.errors import UsageError
 from mnbench.records import ToolEnvironment
-from mnbench.stats import analyse
+from mnbench.report.view import view_of
 from tests.builders import make_run
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.integration.command import ROOT
@@ -91,7 +91,7 @@ def test_every_csv_file_of_the_reference_runs_is_read_as_it_was_written(path, re
 @pytest.mark.parametrize("reader", READERS)
 def test_a_new_run_is_read_as_it_was_written(tmp_path, reader):
     run, analysis = make_run(backends=("ort", "openvino", "torch"))
-    report.write_all(run, analysis, tmp_path, ("summary", "comparison"))
+    report.write_all(view_of(run, analysis), tmp_path, ("summary", "comparison"))
     environments = (ToolEnvironment(label="v1.10"), ToolEnvironment(label="v1.9"))
     cases = tuple(a_case(environment=known.label) for known in environments)
     writer = store.RunWriter(tmp_path / "run", a_run(a_plan(*cases, environments=environments), finished=False))
@@ -102,7 +102,7 @@ def test_a_new_run_is_read_as_it_was_written(tmp_path, reader):
             writer.round(case, launch, a_round([10_000 + order], order=order, throttled_ns=launch or None))
     writer.finish(finished=True)
     compared = store.load(tmp_path / "run")
-    report.write_all(compared, analyse(compared), tmp_path / "run", ("summary", "comparison"))
+    report.write_all(view_of(compared), tmp_path / "run", ("summary", "comparison"))
     paths = sorted(tmp_path.rglob("*.csv*"))
     assert {path.name for path in paths} == {"summary.csv", "comparison.csv", "rounds.csv", "samples.csv.gz"}
     for path in paths:
@@ -110,7 +110,7 @@ def test_a_new_run_is_read_as_it_was_written(tmp_path, reader):
 
 
 def test_the_harness_has_no_row_in_the_summary(tmp_path):
-    report.write_all(*make_run(), tmp_path, ("summary",))
+    report.write_all(view_of(*make_run()), tmp_path, ("summary",))
     heading, rows = as_written(tmp_path / "summary.csv")
     assert {row[heading.index("backend")] for row in rows} == {"ort", "openvino"}
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from mnbench.environment import memory
+from mnbench import store
+from mnbench.environment import findings, memory
 from mnbench.errors import WorkerError
 from mnbench.measure import launcher
+from mnbench.measure.conduct import memory_caveats
 from mnbench.measure.launcher import Worker
 from mnbench.measure.messages import OpenRequest, RoundRequest
 from mnbench.records import Case
+from tests.conftest import a_case, a_plan, an_environment
+from tests.integration.command import mnbench
 from tests.situations import situation
 
 MIB = 1 << 20
@@ -122,3 +126,25 @@ def test_a_real_limit_is_seen_from_within(tmp_path):
         assert done.stdout.split() == [str(256 * MIB), "True", "0"]
     finally:
         own.rmdir()
+
+
+@situation(
+    "memory",
+    "There is hardly memory for one worker",
+    "`doctor` warns; a run measures one case at a time, with a caveat that has both numbers",
+)
+def test_too_little_memory_for_one_worker_is_said_with_numbers(tmp_path):
+    watched = {"folders": (Path(__file__).parents[1] / "integration" / "watch",)}
+    request = ("compare", "--backends", "null", "--launches", "3", "--quiet", "--out", tmp_path / "runs")
+    done = mnbench(*request, **watched, MNBENCH_TEST_MEMORY=300 * MIB)
+    assert done.returncode == 0, done.stderr
+    (directory,) = (tmp_path / "runs").iterdir()
+    (found,) = [caveat for caveat in store.load(directory).caveats if caveat.code == "memory-short"]
+    assert found.observed == "300 MiB were available at the start; a single worker may need 420 MiB"
+    assert [finding.code for finding in findings(an_environment(memory_available_bytes=300 * MIB))] == ["memory"]
+
+
+def test_unknown_or_enough_memory_makes_no_such_caveat():
+    plan = a_plan(a_case(batch=8))
+    assert memory_caveats(plan, None) == memory_caveats(plan, 600 * MIB) == ()
+    assert len(memory_caveats(plan, 500 * MIB)) == 1

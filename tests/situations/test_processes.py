@@ -12,7 +12,7 @@ import pytest
 from mnbench import store
 from mnbench.__main__ import shadowing
 from mnbench.processes import LOUD
-from tests.integration.command import environment, mnbench
+from tests.integration.command import QUICK, SMALLEST, environment, mnbench
 from tests.situations import situation
 from tests.situations.causes import preloaded
 
@@ -115,6 +115,40 @@ def test_loud_variables_reach_no_child_and_stop_nothing(tmp_path):
     lines = seen.read_text().splitlines()
     assert lines
     assert not {name for line in lines for name in line.split()} & set(LOUD)
+
+
+@situation(
+    "processes",
+    "`PYTHONOPTIMIZE=2`, `PYTHONSAFEPATH=1`, `PYTHONHASHSEED=0`, `PYTHONUNBUFFERED=1` or `LD_BIND_NOW=1` is set",
+    "exports and measures as usual; checks do not rest on assertions, nor texts on docstrings",
+)
+def test_variables_that_change_how_python_runs_change_nothing(tmp_path):
+    variables = {
+        "PYTHONSAFEPATH": 1,
+        "PYTHONHASHSEED": 0,
+        "PYTHONUNBUFFERED": 1,
+        "PYTHONDONTWRITEBYTECODE": 1,
+        "LD_BIND_NOW": 1,
+    }
+    plain, said = mnbench("--help"), mnbench("--help", PYTHONOPTIMIZE=2, **variables)
+    assert (said.returncode, said.stdout) == (plain.returncode, plain.stdout)
+    request = (
+        "compare",
+        "--models",
+        SMALLEST,
+        "--backends",
+        "ort",
+        "openvino",
+        *QUICK,
+        "--quiet",
+        "--cache",
+        tmp_path / "cache",
+    )
+    done = mnbench(*request, "--out", tmp_path / "runs", PYTHONOPTIMIZE=2, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = only_run(tmp_path / "runs")
+    assert not run.failures
+    assert all(samples.max_rel_error is not None for samples in run.samples if samples.case.backend != "null")
 
 
 @situation(

@@ -16,7 +16,7 @@ from mnbench import catalog, environment, listing, store, studies
 from mnbench.report import diff_table, findings, grid, host, selftest_text, terminal
 from mnbench.report import listing as lists
 from mnbench.report.numbers import bracketed, plus_minus
-from mnbench.report.rows import comparison_rows, summary_rows
+from mnbench.report.view import view_of
 from mnbench.selftest import SelfTest
 from mnbench.stats.between_runs import diff
 from mnbench.stats.selftest import Power, Rate
@@ -58,15 +58,12 @@ def assert_whole(text, *names):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("made", [make_run(), make_run(*v2_grid()), with_percentiles(make_run(), 50.0, 90.0)])
 def test_a_comparison_keeps_names_and_digits(width, made):
-    text = on(width, lambda console: terminal.render(*made, console))
-    for row in summary_rows(*made):
-        if row.backend != "null":
-            latency = (row.latency_median_ms, row.latency_ci_low_ms, row.latency_ci_high_ms)
-            ratio = (row.ratio, row.ratio_ci_low, row.ratio_ci_high)
-            assert_whole(text, row.model, row.backend)
-            assert all(form[0](*form[1]) in text or form[2](*form[1]) in text for form in (
-                (bracketed, latency, plus_minus), (bracketed, ratio, plus_minus)))  # fmt: skip
-    for row in comparison_rows(made[1]):
+    text = on(width, lambda console: terminal.render(view_of(*made), console))
+    for row in view_of(*made).rows:
+        if row.case.backend != "null":
+            assert_whole(text, row.case.model, row.case.backend)
+            assert all(bracketed(figure) in text or plus_minus(figure) in text for figure in (row.latency_ms, row.shown_ratio))
+    for row in view_of(*made).comparisons:
         assert_whole(text, row.verdict)
     assert "params" in text
     assert "4.23M" in text or "3.50M" in text
@@ -79,10 +76,7 @@ def test_a_diff_keeps_names_and_digits(width):
     text = on(width, lambda console: diff_table.render(found, console))
     for entry in found.cases:
         assert_whole(text, entry.case.model, entry.case.backend)
-        assert entry.not_compared or any(
-            form(*(bound / 1e6 for bound in (entry.old_ns.value, entry.old_ns.low, entry.old_ns.high))) in text
-            for form in (bracketed, plus_minus)
-        )
+        assert entry.not_compared or any(form(entry.old_ns.per(1e6)) in text for form in (bracketed, plus_minus))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -161,7 +155,7 @@ def test_a_pipe_gets_whole_lines(command):
 def test_a_report_in_a_pipe_has_each_sentence_on_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     with (tmp_path / "out").open("w") as output:
-        terminal.render(*make_run(), grid.standard_console(output))
+        terminal.render(view_of(*make_run()), grid.standard_console(output))
     lines = (tmp_path / "out").read_text().splitlines()
     assert [line for line in lines if line.startswith("Latency: geometric mean") and "published, not measured here" in line]
     assert not [line for line in lines if line != line.rstrip()]

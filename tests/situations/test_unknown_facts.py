@@ -22,8 +22,10 @@ from mnbench.measure.workload import UsualSpeed
 from mnbench.report import host as view
 from mnbench.stats.condition import condition_of
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
+from tests.integration.command import SMALLEST
 from tests.integration.command import environment as variables
 from tests.situations import situation
+from tests.situations.causes import without_proc
 from tests.situations.made_up_hosts import BARE, HYBRID_LAPTOP, SERVER, write
 
 LOST = {"run_queue_wait_ns": None, "steal_ns": None, "foreign_cpu_ns": None, "other_cpus_ns": None, "busy_threads": None}
@@ -256,3 +258,30 @@ def test_a_process_whose_memory_is_not_told_holds_an_unknown_amount(tmp_path):
     write(tmp_path, "proc/self/status", "Name:\tx\nVmRSS:\t12 kB")
     assert worker.resident_bytes("VmRSS", tmp_path) == 12 << 10
     assert worker.resident_bytes("VmHWM", tmp_path) is None
+
+
+@situation(
+    "the host",
+    "There is no /proc at all (a bare chroot or sandbox)",
+    "measures; threads, load, memory and counters are unknown, with a caveat each",
+)
+def test_without_any_proc_a_run_measures_and_says_what_is_unknown(tmp_path):
+    request = ("compare", "--models", SMALLEST, "--backends", "ort", "torch", "--launches", "3", "--budget", "40", "--quiet")
+    command = [*without_proc(), sys.executable, "-m", "mnbench", *request, "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables(), timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    (directory,) = tmp_path.iterdir()
+    run = store.load(directory)
+    assert not run.failures
+    assert {"memory-unknown", "load-unknown", "counters-unknown"} <= {caveat.code for caveat in run.caveats}
+    assert {r.busy_threads for samples in run.samples for r in samples.rounds} == {None}
+
+
+def test_open_files_are_counted_without_proc():
+    code = "from mnbench import processes; import os; print(processes.spare_files(), os.path.exists('/proc/self'))"
+    script = ["sh", "-c", f'ulimit -n 64; exec {sys.executable} -c "$0"', code]
+    done = [
+        subprocess.run([*start, *script], capture_output=True, text=True, check=True, env=variables()).stdout.split()
+        for start in (without_proc(), [])
+    ]
+    assert done == [["45", "False"], ["44", "True"]]  # one for the folder that is listed

@@ -12,8 +12,8 @@ from mnbench.environment import arm, topology
 from mnbench.environment.virtual import virtualisation
 from mnbench.errors import UsageError, WorkerError
 from mnbench.measure import worker
-from mnbench.report.headline import headline
 from mnbench.report.naming import conditions
+from mnbench.report.view import view_of
 from tests.builders import make_run
 from tests.conftest import an_environment
 from tests.situations import situation
@@ -67,7 +67,7 @@ def test_mixed_kinds_are_a_caveat_and_the_kind_is_in_the_headline(tmp_path, monk
     for cpus, named in (((2,), "performance cores"), ((11,), "efficiency cores"), ((2, 4), "performance cores and efficiency")):
         there = with_host(run, host, cpus)
         assert f"{host.cpu_model} · {named}" in conditions(there)
-        assert f"{host.cpu_model} · {named}" in headline(there, analysis)
+        assert f"{host.cpu_model} · {named}" in view_of(there, analysis).headline
 
 
 def with_host(run, host, cpus):

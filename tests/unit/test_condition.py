@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mnbench.records import Cache, Condition, Neighbour, Verdict
-from mnbench.report.rows import comparison_rows, summary_rows
+from mnbench.report.naming import condition_words
+from mnbench.report.view import view_of
 from mnbench.stats import analyse, between_runs
 from mnbench.stats.analysis import trusted_samples
 from mnbench.stats.condition import CHANGED, LOADED, condition_of
@@ -54,8 +55,8 @@ def test_a_load_that_is_the_same_in_all_rounds_is_the_condition_and_disturbs_non
     assert analysis.condition == LOAD
     assert analysis.results[1].vs_baseline.verdict is Verdict.SLOWER
     assert "too-noisy" not in {caveat.code for caveat in analysis.caveats}
-    assert {row.condition for row in summary_rows(run, analysis)} == {"beside 1.0 busy CPUs"}
-    assert {row.condition for row in comparison_rows(analysis)} == {"beside 1.0 busy CPUs"}
+    assert {condition_words(row.condition) for row in view_of(run).rows} == {"beside 1.0 busy CPUs"}
+    assert {condition_words(row.condition) for row in view_of(run).comparisons} == {"beside 1.0 busy CPUs"}
 
 
 def test_a_load_that_comes_and_goes_is_no_condition_and_disturbs():

@@ -76,7 +76,7 @@ class Worker:
         self._fail("open")
         self._work(OPEN_S)
         return OpenReply(effective={}, import_ns=1, load_ns=2, first_ns=3, imported_bytes=1, peak_bytes=2,
-                         max_abs_error=None, max_rel_error=None)  # fmt: skip
+                         ended_ns=self.host.clock.now_ns, max_abs_error=None, max_rel_error=None)  # fmt: skip
 
     def round(self, request, timeout_s):
         assert self in self.host.alive
@@ -89,7 +89,8 @@ class Worker:
         fields |= {"settle_ns": (1,), "latencies_ns": (1_000_000,) * 3, "wall_ns": round(duration_s * 1e9),
                    "cpu_ns": round(duration_s * 1e9), "busy_threads": 1,
                    "busiest_ns": None,
-                   "workload_before_ns": 70_000, "workload_after_ns": 70_000, "started_ns": began_ns,
+                   "workload_before_ns": 70_000, "workload_after_ns": 70_000,
+                   "started_ns": began_ns, "ended_ns": self.host.clock.now_ns,
                    "pressure_us": None, "throttled_ns": 1 if self.host.disturbed(self.case) else None}  # fmt: skip
         return RoundReply(**fields)
 
@@ -107,7 +108,7 @@ class Kept:
     """A sink that remembers, with the clock's time of each round."""
 
     def __init__(self, clock):
-        self.clock, self.launches, self.rounds, self.failures, self.measuring_s = clock, [], [], [], 0.0
+        self.clock, self.launches, self.rounds, self.failures, self.measuring_s, self.caveats = clock, [], [], [], 0.0, []
 
     def launch(self, samples):
         self.launches.append(samples)
@@ -120,6 +121,9 @@ class Kept:
 
     def failure(self, failure):
         self.failures.append(failure)
+
+    def caveat(self, caveat):
+        self.caveats.append(caveat)
 
     def elapsed(self, measuring_s):
         self.measuring_s = measuring_s

@@ -1,4 +1,7 @@
+import mmap
 import os
+import resource
+from types import SimpleNamespace
 
 from mnbench.measure.counters import CounterReader
 
@@ -55,3 +58,14 @@ def test_threads_that_ran_for_long_are_counted(tmp_path):
     for task, ran_ns in ((0, 10**12), (1, 111)):
         (tmp_path / f"proc/self/task/{task}/schedstat").write_text(f"{ran_ns} 0 5\n")
     assert reader.read().since(before).busy_threads() == 1
+
+
+def test_page_faults_are_counted_and_unknown_where_the_kernel_counts_none(monkeypatch):
+    reader = CounterReader((0,))
+    before = reader.read()
+    with mmap.mmap(-1, 1 << 24) as fresh:
+        fresh[0] = 1
+    assert reader.read().since(before).page_faults > 0
+    none = SimpleNamespace(ru_minflt=0, ru_nvcsw=0, ru_nivcsw=0)
+    monkeypatch.setattr(resource, "getrusage", lambda _: none)
+    assert reader.read().page_faults is None

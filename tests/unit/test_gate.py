@@ -10,10 +10,9 @@ import pytest
 from mnbench import stats
 from mnbench.records import Case, LaunchFailure, Plan, ToolEnvironment, Verdict
 from mnbench.report import environments
-from mnbench.report.headline import headline
 from mnbench.report.html import page
 from mnbench.report.markdown import Shown, results_table
-from mnbench.report.rows import comparison_rows, summary_rows
+from mnbench.report.view import view_of
 from mnbench.stats import gate
 from mnbench.stats.analysis import baseline_of, pairs_of
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
@@ -153,14 +152,14 @@ def test_what_the_gate_does_not_rule_out_is_named():
 
 def test_every_view_names_the_environment_of_each_row_and_the_versions_found():
     run = the_run({MODELS[0]: 1.08})
-    analysis = stats.analyse(run)
-    rows, compared = summary_rows(run, analysis), comparison_rows(analysis)
-    assert [row.environment for row in rows] == [*["OLD", "NEW"] * 4, None]
+    view = view_of(run)
+    rows, compared = view.rows, view.comparisons
+    assert [row.case.environment for row in rows] == [*["OLD", "NEW"] * 4, ""]
     assert [row.verdict for row in rows[:2]] == ["baseline", "slower"]
     assert {row.paper_ratio for row in rows} == {None}
-    assert {(row.kind, row.environment) for row in compared} == {("environment", "NEW")}
+    assert {(row.kind, row.case.environment) for row in compared} == {("environment", "NEW")}
     versions = "OLD: ort 1.24.4, openvino 1.24.4; NEW: ort 1.32.0, openvino 1.32.0."
-    texts = (headline(run, analysis), results_table(Shown(run=run, analysis=analysis, folder=".")), page(run, analysis))
+    texts = (view.headline, results_table(Shown(view=view, folder=".")), page(view))
     for text in texts:
         assert versions in text
     assert "| ort, OLD |" in texts[1]

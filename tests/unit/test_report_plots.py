@@ -16,6 +16,7 @@ from mnbench import report
 from mnbench.records import Analysis, Run
 from mnbench.report import accuracy_plot, paper_plot
 from mnbench.report.labels import Anchor, place_labels
+from mnbench.report.view import view_of
 from tests.builders import BASELINE, make_run, paper_table, v1_grid, v2_grid, with_failure, without_interval
 from tests.noisy_runs import with_noise
 
@@ -43,7 +44,7 @@ def overlap(one: Bbox, other: Bbox) -> bool:
 @pytest.mark.parametrize("make", [one_case, lambda: make_run(*v2_grid())], ids=["1 case", "44 cases"])
 def test_plots_are_written_as_png_and_svg(tmp_path: Path, make: object) -> None:
     assert callable(make)
-    paths = report.write_all(*make(), tmp_path, ["accuracy-plot", "paper-plot"])
+    paths = report.write_all(view_of(*make()), tmp_path, ["accuracy-plot", "paper-plot"])
     assert sorted(path.name for path in paths) == [
         "latency-vs-accuracy.png",
         "latency-vs-accuracy.svg",
@@ -66,8 +67,8 @@ def test_plots_are_written_as_png_and_svg(tmp_path: Path, make: object) -> None:
     ids=["6x2", "6x4", "6x2 wide", "22x2", "16x1"],
 )
 def test_every_point_has_a_label_that_touches_no_label_no_point_and_no_frame(made: tuple[Run, Analysis]) -> None:
-    figure = accuracy_plot.figure(*made)
-    assert sum(len(labels_of(axes)) for axes in figure.axes) == len(accuracy_plot.collect(*made))
+    figure = accuracy_plot.figure(view_of(*made))
+    assert sum(len(labels_of(axes)) for axes in figure.axes) == len(accuracy_plot.collect(view_of(*made)))
     for axes in figure.axes:
         boxes, frame = boxes_of(axes), axes.get_window_extent()
         assert not any(overlap(one, other) for one, other in combinations(boxes, 2))
@@ -80,7 +81,7 @@ def test_every_point_has_a_label_that_touches_no_label_no_point_and_no_frame(mad
 @pytest.mark.parametrize("name", ["a cpu", "A very long processor name " * 8])
 def test_no_words_of_a_figure_overlap_or_leave_it(plot: object, name: str) -> None:
     for made in (make_run(cpu_model=name), make_run(*v2_grid(), cpu_model=name), one_case()):
-        figure = plot.figure(*made)  # type: ignore[attr-defined]
+        figure = plot.figure(view_of(*made))  # type: ignore[attr-defined]
         edge = figure.bbox
         boxes = [text.get_window_extent() for text in figure.texts]
         boxes += [axes.get_tightbbox() for axes in figure.axes]
@@ -94,37 +95,37 @@ def words(figure: object) -> str:
 
 
 def test_the_words_say_what_was_measured_where_and_whose_accuracy_it_is() -> None:
-    text = words(accuracy_plot.figure(*make_run(cpu_model="Xeon $5 and $6")))
+    text = words(accuracy_plot.figure(view_of(*make_run(cpu_model="Xeon $5 and $6"))))
     assert r"Xeon \$5 and \$6 · 1 thread · batch 1 · fp32" in text
     assert "published, not measured here (ImageNet-1k): Sandler et al. 2018, Table 4" in text
 
 
 def test_a_case_without_an_interval_is_drawn_nowhere_and_named() -> None:
     made = without_interval(*make_run(), WIDE)
-    assert ("mobilenet_v2_1.4_224", "ort") not in {(p.model, p.series) for p in accuracy_plot.collect(*made)}
-    assert "with fewer than 3 usable launches: mobilenet_v2_1.4_224 (ort)." in words(accuracy_plot.figure(*made))
-    (group,) = (group for group in paper_plot.collect(*made) if group.model == "mobilenet_v2_1.4_224")
+    assert ("mobilenet_v2_1.4_224", "ort") not in {(p.model, p.series) for p in accuracy_plot.collect(view_of(*made))}
+    assert "with fewer than 3 usable launches: mobilenet_v2_1.4_224 (ort)." in words(accuracy_plot.figure(view_of(*made)))
+    (group,) = (group for group in paper_plot.collect(view_of(*made)) if group.model == "mobilenet_v2_1.4_224")
     assert list(group.measured) == ["openvino"]
-    assert "No measured ratio for mobilenet_v2_1.4_224 (ort): fewer than 3" in words(paper_plot.figure(*made))
+    assert "No measured ratio for mobilenet_v2_1.4_224 (ort): fewer than 3" in words(paper_plot.figure(view_of(*made)))
 
 
 def test_a_point_of_a_case_that_was_too_noisy_is_hollow_said_so_and_not_on_the_front() -> None:
     run, analysis = make_run()
     made = (run, with_noise(analysis, WIDE))
-    points = [point for point in accuracy_plot.collect(*made) if point.series == "ort"]
-    assert [point.model for point in points if point.latency.noisy] == ["mobilenet_v2_1.4_224"]
-    before = accuracy_plot.pareto_front([p for p in accuracy_plot.collect(run, analysis) if p.series == "ort"])
+    points = [point for point in accuracy_plot.collect(view_of(*made)) if point.series == "ort"]
+    assert [point.model for point in points if point.noisy] == ["mobilenet_v2_1.4_224"]
+    before = accuracy_plot.pareto_front([p for p in accuracy_plot.collect(view_of(run, analysis)) if p.series == "ort"])
     assert "mobilenet_v2_1.4_224" in {point.model for point in before}
     assert "mobilenet_v2_1.4_224" not in {point.model for point in accuracy_plot.pareto_front(points)}
     for plot in (accuracy_plot, paper_plot):
-        assert "Hollow: the machine was too noisy" in words(plot.figure(*made))
-        assert "Hollow" not in words(plot.figure(run, analysis))
+        assert "Hollow: the machine was too noisy" in words(plot.figure(view_of(*made)))
+        assert "Hollow" not in words(plot.figure(view_of(run, analysis)))
 
 
 def test_a_network_without_a_published_accuracy_is_named_as_such() -> None:
     cards, latency_ms = paper_table()
     cards[1] = replace(cards[1], accuracy=())
-    text = words(accuracy_plot.figure(*make_run(cards, latency_ms)))
+    text = words(accuracy_plot.figure(view_of(*make_run(cards, latency_ms))))
     assert (
         "Not drawn, without a published accuracy: shufflenet_v1_1.5_g3_224 (ort), shufflenet_v1_1.5_g3_224 (openvino)." in text
     )
@@ -132,18 +133,18 @@ def test_a_network_without_a_published_accuracy_is_named_as_such() -> None:
 
 def test_a_failed_case_is_named_in_the_captions() -> None:
     made = with_failure(*make_run(), NASNET)
-    assert "nasnet_a_mobile_224 (ort)" in words(accuracy_plot.figure(*made))
-    assert "No measured ratio for nasnet_a_mobile_224 (ort)" in words(paper_plot.figure(*made))
+    assert "nasnet_a_mobile_224 (ort)" in words(accuracy_plot.figure(view_of(*made)))
+    assert "No measured ratio for nasnet_a_mobile_224 (ort)" in words(paper_plot.figure(view_of(*made)))
 
 
 def test_the_front_keeps_what_no_other_network_beats_in_both() -> None:
-    points = [p for p in accuracy_plot.collect(*make_run()) if p.series == "openvino"]
+    points = [p for p in accuracy_plot.collect(view_of(*make_run())) if p.series == "openvino"]
     front = [point.model for point in accuracy_plot.pareto_front(points)]
     assert front == [BASELINE, "shufflenet_v1_2.0_g3_224", "mobilenet_v2_1.4_224"]
 
 
 def test_a_latency_the_paper_does_not_report_is_marked_as_such() -> None:
-    axes = paper_plot.figure(*make_run()).axes[0]
+    axes = paper_plot.figure(view_of(*make_run())).axes[0]
     shown = [text.get_text() for text in axes.texts]
     assert shown == [
         "paper: 1.51",
@@ -156,12 +157,12 @@ def test_a_latency_the_paper_does_not_report_is_marked_as_such() -> None:
 
 
 def test_without_the_baseline_the_plot_says_why_it_has_no_ratio() -> None:
-    assert f"the baseline {BASELINE} was not measured" in words(paper_plot.figure(*one_case()))
+    assert f"the baseline {BASELINE} was not measured" in words(paper_plot.figure(view_of(*one_case())))
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        report.write_all(*make_run(), tmp_path / folder, ["accuracy-plot"])
+        report.write_all(view_of(*make_run()), tmp_path / folder, ["accuracy-plot"])
     for name in ("latency-vs-accuracy.svg", "latency-vs-accuracy.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

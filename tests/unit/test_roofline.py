@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mnbench import catalog, ceilings, report, stats, store, studies
+from mnbench import catalog, ceilings, report, store, studies
 from mnbench.catalog import probes
 from mnbench.errors import UsageError
 from mnbench.records import Bandwidth, Cache, Case, Ceilings, CpuKind, Estimate, Format, LayerCost, Peak, Run
 from mnbench.report.html import page
-from mnbench.report.rows import summary_rows
+from mnbench.report.view import view_of
 from mnbench.stats import roofline
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.roofline import Bound
@@ -238,33 +238,33 @@ def with_layers(known: Ceilings | None):
 
 def test_summary_csv_has_the_floor_in_per_cent_of_the_latency(tmp_path: Path):
     run, analysis = with_layers(KNOWN)
-    report.write_all(run, analysis, tmp_path, ["summary"])
+    report.write_all(view_of(run, analysis), tmp_path, ["summary"])
     rows = list(csv.DictReader((tmp_path / "summary.csv").open()))
     for row in rows:
         if row["backend"] == "null":
             assert row["roofline_pct"] == ""
         else:
-            assert float(row["roofline_pct"]) == pytest.approx(40.54048 / float(row["latency_median_ms"]), abs=0.006)
-            assert float(row["roofline_ci_low_pct"]) == pytest.approx(40.54048 / float(row["latency_ci_high_ms"]), abs=0.006)
-            assert float(row["roofline_ci_high_pct"]) == pytest.approx(40.54048 / float(row["latency_ci_low_ms"]), abs=0.006)
+            assert float(row["roofline_pct"]) == pytest.approx(40.54048 / float(row["latency_ms"]), abs=0.006)
+            assert float(row["roofline_low_pct"]) == pytest.approx(40.54048 / float(row["latency_high_ms"]), abs=0.006)
+            assert float(row["roofline_high_pct"]) == pytest.approx(40.54048 / float(row["latency_low_ms"]), abs=0.006)
 
 
 def test_without_ceilings_the_column_is_empty_and_the_page_shows_a_dash():
     run, analysis = with_layers(None)
-    assert {row.roofline_pct for row in summary_rows(run, analysis)} == {None}
-    assert "roofline %" in page(run, analysis)
+    assert {row.roofline_pct for row in view_of(run, analysis).rows} == {None}
+    assert "roofline %" in page(view_of(run, analysis))
 
 
 def test_the_page_shows_the_column():
     run, analysis = with_layers(KNOWN)
-    shown = next(row.roofline_pct for row in summary_rows(run, analysis) if row.model == V1)
-    assert f'<td class="n">{shown:.0f}</td>' in page(run, analysis)
+    shown = next(row.roofline_pct for row in view_of(run, analysis).rows if row.case.model == V1)
+    assert f'<td class="n">{shown.value:.0f}</td>' in page(view_of(run, analysis))
 
 
 def test_a_run_of_probes_is_held_against_its_own_ceilings():
     run = replace(probed({V1: 2_000_000}, PROBES), ceilings=KNOWN)
-    shares = {row.case_id: row.roofline_pct for row in summary_rows(run, stats.analyse(run))}
-    assert shares[f"{V1}-ort-fp32-b1-t1"] == pytest.approx(50.0, abs=0.01)
+    shares = {row.case.id: row.roofline_pct for row in view_of(run).rows}
+    assert shares[f"{V1}-ort-fp32-b1-t1"].value == pytest.approx(50.0, abs=0.01)
     assert shares["matmul_100-probe-fp32-b1-t1"] is None
 
 

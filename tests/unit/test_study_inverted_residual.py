@@ -65,7 +65,7 @@ def test_blocks_that_take_as_long_as_their_madds_say_bear_the_claims_out():
     assert "in 0 of 4 pairs (0.54 to 1.15 times) when every tensor" in conclusion.findings[3].measured
     assert "in 4 of 4 pairs (3.36 to 6.76 times) by the paper's bound" in conclusion.findings[3].measured
     swept = [row for row in by_name(conclusion, "expansion") if row.expansion == 10]
-    assert [row.latency_over_first for row in swept] == pytest.approx([5.0] * 4, rel=0.02)
+    assert [row.latency_over_first.value for row in swept] == pytest.approx([5.0] * 4, rel=0.02)
 
 
 def test_blocks_that_take_longer_than_their_madds_say_contradict_them():
@@ -78,10 +78,10 @@ def test_blocks_that_take_longer_than_their_madds_say_contradict_them():
     conclusion = conclude(chain_run(QUICK, planted), FACTS)
     assert [finding.verdict for finding in conclusion.findings[:3]] == [Holds.NO, Holds.NO, Holds.NO]
     (row, *_) = by_name(conclusion, "shortcut")
-    assert row.with_over_without == pytest.approx(1.2, rel=0.01)
-    assert row.low < row.with_over_without < row.high
+    assert row.with_over_without.value == pytest.approx(1.2, rel=0.01)
+    assert row.with_over_without.low < row.with_over_without.value < row.with_over_without.high
     kept = [row for row in by_name(conclusion, "equal-cost") if row.kind == "residual" and row.stride == 1]
-    assert [row.latency_over / row.madds_over for row in kept] == pytest.approx([2 / 6**0.5] * 4, rel=0.02)
+    assert [row.latency_over.value / row.madds_over for row in kept] == pytest.approx([2 / 6**0.5] * 4, rel=0.02)
 
 
 def test_one_slow_runtime_makes_a_claim_hold_in_part():

@@ -13,7 +13,7 @@ import pytest
 from mnbench import studies
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.records import Artifact, Estimate, Format
-from mnbench.report.table_csv import csv_text
+from mnbench.report.table_csv import records_csv
 from mnbench.studies import layers
 from mnbench.studies.common.cell_verdicts import within
 from mnbench.studies.layers.findings import above
@@ -248,7 +248,7 @@ def test_a_layer_without_a_node_is_named_and_its_time_is_not_lost():
                                             for node in profile.nodes))  # fmt: skip
     found = layers.conclude(measured("ort"), facts_of(nameless))
     assert f"{V1} in ort: 1 of 4" in found.findings[-1].limits
-    kinds = {row.kind: row.time_pct for row in found.tables[0].rows}
+    kinds = {row.kind: row.time_pct and row.time_pct.value for row in found.tables[0].rows}
     assert kinds["other"] == pytest.approx(3)
     assert kinds["linear"] is None
 
@@ -286,7 +286,7 @@ def test_other_networks_than_mobilenet_v1_are_judged_without_its_table():
 def test_the_table_of_layers_by_hand():
     """The 1x1 layer: 9485 MAdds in 0.7 ms; 4 * (7459 + 5 + 5) bytes."""
     table = layers.conclude(measured("ort"), facts_of(a_profile())).tables[2]
-    row = next(r for r in csv.DictReader(io.StringIO(csv_text(table.kind, table.rows))) if r["module"] == "pw")
+    row = next(r for r in csv.DictReader(io.StringIO(records_csv(table.kind, table.rows))) if r["module"] == "pw")
     assert float(row["gmadds_per_s"]) == pytest.approx(9485 / 0.7007e6, rel=1e-3)
     assert (row["bytes"], row["mapped"], row["kind"]) == ("29876", "by name", "pointwise")
     assert float(row["share_pct"]) == pytest.approx(70)

@@ -87,8 +87,8 @@ def test_the_least_of_the_three_is_found_for_the_process_and_for_one_more_image(
     assert peak.verdict is Holds.PARTLY  # V1 46, V2 53, ShuffleNet 64
     assert image.verdict is Holds.YES
     assert figure_of(image, "memory of one more image in the batch: MobileNetV2, ort").value == pytest.approx(3.0)
-    assert only_row(found.tables[1].rows, network=V1, batch="per image").peak_mib == pytest.approx(6.0)
-    assert only_row(found.tables[1].rows, network=V1, batch="1").peak_mib == pytest.approx(46.02)
+    assert only_row(found.tables[1].rows, network=V1, batch="per image").peak_mib.value == pytest.approx(6.0)
+    assert only_row(found.tables[1].rows, network=V1, batch="1").peak_mib.value == pytest.approx(46.02)
 
 
 def test_one_memory_pass_is_a_reading_without_an_interval_and_decides_nothing(layers):

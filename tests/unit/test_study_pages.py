@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from mnbench import stats, store
+from mnbench import store
 from mnbench.errors import StoreError
 from mnbench.records import Citation, Estimate
 from mnbench.report import findings, markdown, study
+from mnbench.report.view import view_of
 from mnbench.study_records import Figure, Finding, Holds, StoredFindings, counted
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
@@ -89,8 +90,8 @@ def test_page_terminal_and_markdown_say_what_intervals_are_over(directory):
     (directory / findings.FILE).write_bytes(msgspec.json.encode(stored))
     console = Console(file=io.StringIO(), width=100)
     findings.render(stored, console)
-    shown = markdown.Shown(run=RUN, analysis=stats.analyse(RUN), folder="runs/toy", directory=directory)
-    for text in (console.file.getvalue(), study.page(RUN, stats.analyse(RUN), directory), markdown.findings_section(shown)):
+    shown = markdown.Shown(view=view_of(RUN), folder="runs/toy", directory=directory)
+    for text in (console.file.getvalue(), study.page(view_of(RUN), directory), markdown.findings_section(shown)):
         assert "Intervals are 95 %. Not over launches: tau (every pair of networks)." in text
 
 
@@ -103,7 +104,7 @@ def test_the_terminal_shows_claim_verdict_figures_and_limits():
 
 
 def test_the_page_escapes_every_word_and_cuts_long_tables(directory):
-    (path,) = study.write(RUN, stats.analyse(RUN), directory)
+    (path,) = study.write(view_of(RUN), directory)
     page = path.read_text()
     assert "Fewer MAdds are &lt;faster&gt;." in page
     assert "<faster>" not in page
@@ -115,7 +116,7 @@ def test_the_page_escapes_every_word_and_cuts_long_tables(directory):
 def test_a_page_whose_plot_is_gone_is_a_sentence(directory):
     (directory / "bars.svg").unlink()
     with pytest.raises(StoreError, match=r"bars\.svg cannot be read"):
-        study.write(RUN, stats.analyse(RUN), directory)
+        study.write(view_of(RUN), directory)
 
 
 def test_a_markdown_block_names_the_study_by_its_folder_and_links_its_plots(directory):
@@ -124,7 +125,7 @@ def test_a_markdown_block_names_the_study_by_its_folder_and_links_its_plots(dire
 
     def pick(name):
         asked.append(name)
-        return markdown.Shown(run=RUN, analysis=stats.analyse(RUN), folder="runs/toy", directory=directory)
+        return markdown.Shown(view=view_of(RUN), folder="runs/toy", directory=directory)
 
     filled = markdown.fill(text, pick)
     assert asked == ["studies/toy"]

@@ -45,9 +45,9 @@ def test_a_rate_has_the_interval_of_its_time_turned_around():
     measured = [row for row in operator_rows(operator_times(run), run) if row.slope_ms is not None]
     assert measured
     for row in measured:
-        assert row.gmadds_low_per_s < row.gmadds_per_s < row.gmadds_high_per_s
-        assert row.gmadds_low_per_s == pytest.approx(row.madds / row.slope_high_ms / 1e6)
-        assert row.gbytes_high_per_s == pytest.approx(row.bytes / row.slope_low_ms / 1e6)
+        assert row.gmadds_per_s.low < row.gmadds_per_s.value < row.gmadds_per_s.high
+        assert row.gmadds_per_s.low == pytest.approx(row.madds / row.slope_ms.high / 1e6)
+        assert row.gbytes_per_s.high == pytest.approx(row.bytes / row.slope_ms.low / 1e6)
 
 
 def test_what_stands_behind_copies_side_by_side_is_subtracted():
@@ -83,13 +83,13 @@ def test_a_network_whose_pairs_are_as_slow_as_their_parts_reaches_that_share_of_
     # By hand: standard 9·512 per element at 60, pair 9 at 6 plus 512 at 60.
     expected = (9 * 512 / 60) / (9 / 6 + 512 / 60)
     assert row.formula_speedup == pytest.approx(1 / (1 / 512 + 1 / 9))
-    assert row.speedup == pytest.approx(expected, rel=1e-2)
-    assert row.share_pct == pytest.approx(100 * expected / row.formula_speedup, rel=1e-2)
+    assert row.speedup.value == pytest.approx(expected, rel=1e-2)
+    assert row.share_pct.value == pytest.approx(100 * expected / row.formula_speedup, rel=1e-2)
     assert row.depthwise_madds_pct == pytest.approx(100 * 9 / 521)
     assert not any(row.out_channels == 32 for row in rows)  # a quick study has no line over N
     rows = speedup_rows(operator_times(made_up(quick=False)))
     swept = next(r for r in rows if r.backend == "ort" and (r.in_channels, r.out_channels) == (128, 32))
-    assert swept.speedup == pytest.approx((9 * 32 / 60) / (9 / 6 + 32 / 60), rel=1e-2)
+    assert swept.speedup.value == pytest.approx((9 * 32 / 60) / (9 / 6 + 32 / 60), rel=1e-2)
 
 
 def test_table_3_is_gone_through_row_by_row():
@@ -180,7 +180,7 @@ def test_a_line_that_is_straight_is_told_as_straight():
     found = operator_times(made_up(quick=False))
     rows = [row for row in layer_rows(found) if row.backend == "ort" and row.straightness is not None]
     assert len(rows) > 15
-    assert all(row.straightness == pytest.approx(1.0, abs=0.02) for row in rows)
+    assert all(row.straightness.value == pytest.approx(1.0, abs=0.02) for row in rows)
 
 
 def test_cells_that_need_more_memory_than_there_is_are_left_out_and_named_with_how_much():

@@ -98,18 +98,6 @@ def figures(labelled: Iterable[tuple[str, str, Estimate | None]]) -> tuple[Figur
     )
 
 
-def bounds(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Return (value, low, high), for the cells of a table."""
-    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
-
-
-def per_time(amount: float | None, time: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Return (value, low, high) of an amount per unit of `time`, whose interval is theirs; three times None without either."""
-    if amount is None or time is None:
-        return None, None, None
-    return amount / time.value, amount / time.high, amount / time.low
-
-
 def by_backend(verdicts: Mapping[str, Holds]) -> str:
     """Return `ort: holds; openvino: not decided`."""
     return "; ".join(f"{name}: {verdict}" for name, verdict in verdicts.items())

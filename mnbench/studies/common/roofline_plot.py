@@ -13,6 +13,7 @@ from mnbench.records import Run
 from mnbench.report import canvas
 from mnbench.report.axis import log_ticks
 from mnbench.report.naming import short_names
+from mnbench.report.numbers import bounds
 from mnbench.stats.roofline import Limits
 from mnbench.studies.common.roofline_rows import CeilingRow, NetworkRow
 
@@ -57,9 +58,10 @@ def rates(run: Run, ceilings: Sequence[CeilingRow], networks: Sequence[NetworkRo
     axes = layout.axes()
     canvas.tidy(axes)
     best = [row for row in ceilings if row.ceiling and row.threads == THREADS and row.value]
-    peaks = {row.precision: row.value or 0.0 for row in best if row.kind == "peak"}
-    bandwidths = {row.level or 0: row.value or 0.0 for row in best if row.kind == "bandwidth"}
-    tops, bottoms = [*peaks.values(), *(row.gmadds_per_s or 0.0 for row in drawn)], [row.gmadds_per_s or 1.0 for row in drawn]
+    peaks = {row.precision: row.value.value for row in best if row.value and row.kind == "peak"}
+    bandwidths = {row.level or 0: row.value.value for row in best if row.value and row.kind == "bandwidth"}
+    reached = [row.gmadds_per_s.value for row in drawn if row.gmadds_per_s]
+    tops, bottoms = [*peaks.values(), *reached], reached
     low, high = min([*bottoms, 30.0]) / 3, max([*tops, 100.0]) * 1.4
     _log_log(axes, (low, high))
     _draw_ceilings(axes, peaks, bandwidths, low)
@@ -102,7 +104,7 @@ def shares(run: Run, networks: Sequence[NetworkRow]) -> Figure:
         place += 0.7
     axes.set_yticks(ticks, [canvas.literal(names[model]) for model in models])
     axes.set_ylim(max(place, 1.0) - 0.8, -0.9)
-    axes.set_xlim(0, max([105.0, *((row.roofline_ci_high_pct or 0.0) * 1.05 for row in drawn)]))
+    axes.set_xlim(0, max([105.0, *(row.roofline_pct.high * 1.05 for row in drawn if row.roofline_pct)]))
     axes.axvline(100.0, color=canvas.GREY, linewidth=1.2, linestyle="--")
     axes.set_xlabel("floor over latency (%)", fontsize=9)
     return layout.figure
@@ -183,15 +185,17 @@ def _slope_angle(axes: Axes) -> float:
 
 
 def _draw_point(axes: Axes, row: NetworkRow, aside: float, colour: str, marker: str) -> None:
-    x, y = (row.madds_per_byte or 0.0) * aside, row.gmadds_per_s or 0.0
-    low, high = row.gmadds_ci_low_per_s or y, row.gmadds_ci_high_per_s or y
+    if row.madds_per_byte is None or row.gmadds_per_s is None:
+        return
+    x, (y, low, high) = row.madds_per_byte * aside, bounds(row.gmadds_per_s)
     axes.errorbar(x, y, yerr=[[y - low], [high - y]], fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5)
     axes.plot(x, y, marker, markersize=7.0, markerfacecolor=colour, markeredgecolor="white", markeredgewidth=0.6)
 
 
 def _draw_bar(axes: Axes, row: NetworkRow, place: float, colour: str) -> None:
-    value = row.roofline_pct or 0.0
-    low, high = row.roofline_ci_low_pct or value, row.roofline_ci_high_pct or value
+    if row.roofline_pct is None:
+        return
+    value, low, high = bounds(row.roofline_pct)
     axes.barh(place, value, height=0.85, color=colour)
     axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="none", ecolor="black", elinewidth=1.2, capsize=3)
     axes.annotate(

@@ -23,9 +23,7 @@ class CeilingRow:
     """What all caches of the level hold that the threads use; None for memory."""
     kernel: str
     unit: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
+    value: Estimate | None
     launches: int
     ceiling: bool
     """Whether it is the best of its kind, and so the ceiling."""
@@ -47,20 +45,12 @@ class NetworkRow:
     floor_ms: float | None
     layers_bound_by_compute: int | None
     layers_bound_by_memory: int | None
-    latency_ms: float | None
-    latency_ci_low_ms: float | None
-    latency_ci_high_ms: float | None
-    roofline_pct: float | None
+    latency_ms: Estimate | None
+    roofline_pct: Estimate | None
     """Floor over latency, both of the same launches."""
-    roofline_ci_low_pct: float | None
-    roofline_ci_high_pct: float | None
-    gmadds_per_s: float | None
-    gmadds_ci_low_per_s: float | None
-    gmadds_ci_high_per_s: float | None
-    peak_pct: float | None
+    gmadds_per_s: Estimate | None
+    peak_pct: Estimate | None
     """Rate of multiply-adds over the peak, both of the same launches."""
-    peak_ci_low_pct: float | None
-    peak_ci_high_pct: float | None
     launches: int
 
 
@@ -96,9 +86,7 @@ def ceiling_rows(run: Run) -> list[CeilingRow]:
                 holds_kib=None if holds is None else holds >> 10,
                 kernel=case.model,
                 unit="GMAdds/s" if rate.level is None else "GB/s",
-                value=per_s.value / 1e9 if per_s else None,
-                ci_low=per_s.low / 1e9 if per_s else None,
-                ci_high=per_s.high / 1e9 if per_s else None,
+                value=per_s and per_s.per(1e9),
                 launches=rate.launches,
                 ceiling=(case.model, case.precision, case.threads) in best,
             )
@@ -132,7 +120,6 @@ def _measured(
     moved = sum(roofline.layer_bytes(layer, case.precision, case.batch) for layer in artifact.layers)
     time_ns = roofline.latency_of(latency, level)
     done = None if time_ns is None else roofline.per_second(artifact.madds * case.batch, time_ns)
-    pct, peak_pct = percent(roofline.estimate_of(share, level)), percent(roofline.estimate_of(rate, level))
     row = NetworkRow(
         model=case.model,
         backend=case.backend,
@@ -144,18 +131,10 @@ def _measured(
         floor_ms=sum(f.floor_ns for f in floors) / 1e6 if floors else None,
         layers_bound_by_compute=sum(f.bound is Bound.COMPUTE for f in floors) if floors else None,
         layers_bound_by_memory=sum(f.bound is Bound.MEMORY for f in floors) if floors else None,
-        latency_ms=time_ns.value / 1e6 if time_ns else None,
-        latency_ci_low_ms=time_ns.low / 1e6 if time_ns else None,
-        latency_ci_high_ms=time_ns.high / 1e6 if time_ns else None,
-        roofline_pct=pct.value if pct else None,
-        roofline_ci_low_pct=pct.low if pct else None,
-        roofline_ci_high_pct=pct.high if pct else None,
-        gmadds_per_s=done.value / 1e9 if done else None,
-        gmadds_ci_low_per_s=done.low / 1e9 if done else None,
-        gmadds_ci_high_per_s=done.high / 1e9 if done else None,
-        peak_pct=peak_pct.value if peak_pct else None,
-        peak_ci_low_pct=peak_pct.low if peak_pct else None,
-        peak_ci_high_pct=peak_pct.high if peak_pct else None,
+        latency_ms=time_ns and time_ns.per(1e6),
+        roofline_pct=percent(roofline.estimate_of(share, level)),
+        gmadds_per_s=done and done.per(1e9),
+        peak_pct=percent(roofline.estimate_of(rate, level)),
         launches=len(latency),
     )
     return Measured(case=case, row=row, share=share, rate=rate)
@@ -163,9 +142,4 @@ def _measured(
 
 def percent(share: Estimate | None) -> Estimate | None:
     """Return a ratio in per cent."""
-    return None if share is None else scaled(share, 100.0)
-
-
-def scaled(old: Estimate, factor: float) -> Estimate:
-    """Return an estimate in another unit."""
-    return Estimate(value=old.value * factor, low=old.low * factor, high=old.high * factor, level=old.level, method=old.method)
+    return None if share is None else share.per(0.01)

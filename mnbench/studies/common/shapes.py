@@ -59,10 +59,6 @@ class Shapes:
         if not each:
             return "not measured"
         if (mean := self.mean) is not None:
-            return f"{_text(mean)} (mean of {len(each)} shapes)"
+            return f"{bracketed(mean)} (mean of {len(each)} shapes)"
         missing = "" if len(each) == len(self.logs) else f" ({len(each)} of {len(self.logs)} shapes)"
-        return (_text(each[0]) if len(each) == 1 else f"{_text(each[0])} to {_text(each[-1])}") + missing
-
-
-def _text(estimate: Estimate) -> str:
-    return bracketed(estimate.value, estimate.low, estimate.high)
+        return (bracketed(each[0]) if len(each) == 1 else f"{bracketed(each[0])} to {bracketed(each[-1])}") + missing

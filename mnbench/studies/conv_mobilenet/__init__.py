@@ -45,18 +45,12 @@ class Row:
     """Published; not measured here."""
     params: int | None
     madds: int | None
-    latency_ms: float | None
-    latency_low_ms: float | None
-    latency_high_ms: float | None
+    latency_ms: Estimate | None
     madds_of_mobilenet: float | None
     """MAdds over those of MobileNet."""
-    time_of_mobilenet: float | None
+    time_of_mobilenet: Estimate | None
     """Latency over that of MobileNet, paired by launch."""
-    time_of_mobilenet_low: float | None
-    time_of_mobilenet_high: float | None
-    gmadds_per_s: float | None
-    gmadds_low_per_s: float | None
-    gmadds_high_per_s: float | None
+    gmadds_per_s: Estimate | None
 
 
 def plan(options: StudyOptions) -> Plan:
@@ -170,7 +164,7 @@ def _latencies(run: Run, logs: Mapping[str, LaunchLogs], models: Sequence[str]) 
 
 
 def _listed_ratios(times: Mapping[str, Estimate | None]) -> str:
-    shown = {name: bracketed(*readings.bounds(time)) for name, time in times.items()}
+    shown = {name: bracketed(time) for name, time in times.items()}
     return readings.listed([f"{value} (in {name})" for name, value in shown.items()]) + " times"
 
 
@@ -188,25 +182,16 @@ def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[st
     level, cost = run.plan.level, costs.get(case.model)
     latency = readings.latency_ms(logs[case.id], level)
     base = Case(model=MOBILENET, backend=case.backend)
-    value_ms, low_ms, high_ms = readings.bounds(latency)
-    rate, rate_low, rate_high = readings.per_time(cost.madds / 1e6 if cost else None, latency)
-    time, time_low, time_high = readings.bounds(ratio(logs[case.id], logs.get(base.id, {}), level))
     return Row(
         network=case.model,
         backend=case.backend,
         top1_pct=_paper_accuracy(run, case.model),
         params=cost.params if cost else None,
         madds=cost.madds if cost else None,
-        latency_ms=value_ms,
-        latency_low_ms=low_ms,
-        latency_high_ms=high_ms,
+        latency_ms=latency,
         madds_of_mobilenet=_count_ratio(costs, case.model, MOBILENET),
-        time_of_mobilenet=time,
-        time_of_mobilenet_low=time_low,
-        time_of_mobilenet_high=time_high,
-        gmadds_per_s=rate,
-        gmadds_low_per_s=rate_low,
-        gmadds_high_per_s=rate_high,
+        time_of_mobilenet=ratio(logs[case.id], logs.get(base.id, {}), level),
+        gmadds_per_s=latency.under(cost.madds / 1e6) if latency and cost else None,
     )
 
 
@@ -237,15 +222,13 @@ def _plot(run: Run, rows: Sequence[Row]) -> Figure:
 def _series(rows: Sequence[Row]) -> list[panels.Series]:
     found = []
     for row in rows:
-        if row.madds and row.latency_ms and row.latency_low_ms and row.latency_high_ms:
-            label = f"{bracketed(row.latency_ms, row.latency_low_ms, row.latency_high_ms)} ms"
-            interval = (row.latency_low_ms, row.latency_high_ms)
-            mark = panels.Mark(x=row.madds / 1e6, y=row.latency_ms, y_interval=interval, label=label)
+        if row.madds and row.latency_ms:
+            mark = panels.at(row.madds / 1e6, row.latency_ms, label=f"{bracketed(row.latency_ms)} ms")
             found.append(panels.Series(name=NETWORKS[row.network], marks=[mark], joined=False))
     base = next((row for row in rows if row.network == MOBILENET and row.latency_ms and row.madds), None)
     if base is not None and base.madds and base.latency_ms:
         ends = [row.madds / 1e6 for row in rows if row.madds]
-        line = [panels.Mark(x=x, y=base.latency_ms * x * 1e6 / base.madds) for x in (min(ends), max(ends))]
+        line = [panels.Mark(x=x, y=base.latency_ms.value * x * 1e6 / base.madds) for x in (min(ends), max(ends))]
         found.append(panels.Series(name="as fast per MAdd as MobileNet", marks=line, reference=True))
     return found
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnbench.catalog.operators import Operator, cost
+from mnbench.records import Estimate
 from mnbench.studies.common import slopes as fitting
 from mnbench.studies.common.matched_blocks import matched
 from mnbench.studies.common.operator_slopes import Key, Times
-from mnbench.studies.common.readings import bounds, per_time
 from mnbench.studies.common.slopes import ratio_of
 from mnbench.studies.inverted_residual.block_memory import bound_bytes, inner_channels, materialised_bytes
 from mnbench.studies.inverted_residual.cells import (
@@ -22,6 +22,8 @@ from mnbench.studies.inverted_residual.cells import (
     shape,
     standard_blocks,
 )
+
+NS_PER_US = 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,7 @@ class EqualCostRow:
     residual: str
     madds_over: float
     weights_over: float
-    latency_over: float | None
-    latency_over_low: float | None
-    latency_over_high: float | None
+    latency_over: Estimate | None
     launches: int
 
 
@@ -52,13 +52,9 @@ class ExpansionRow:
     expansion: int
     backend: str
     madds: int
-    latency_us: float | None
-    latency_us_low: float | None
-    latency_us_high: float | None
+    latency_us: Estimate | None
     madds_over_first: float
-    latency_over_first: float | None
-    latency_over_first_low: float | None
-    latency_over_first_high: float | None
+    latency_over_first: Estimate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +64,7 @@ class ShortcutRow:
     resolution: int
     channels: int
     backend: str
-    with_over_without: float | None
-    low: float | None
-    high: float | None
+    with_over_without: Estimate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,21 +108,14 @@ class TimedRow:
     backend: str
     madds: int
     weights: int
-    latency_us: float | None
-    latency_us_low: float | None
-    latency_us_high: float | None
-    intercept_us: float | None
-    intercept_us_low: float | None
-    intercept_us_high: float | None
-    gmadds_per_s: float | None
-    gmadds_per_s_low: float | None
-    gmadds_per_s_high: float | None
+    latency_us: Estimate | None
+    intercept_us: Estimate | None
+    gmadds_per_s: Estimate | None
     launches: int
 
 
 def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
     ours, theirs = cost(cell.block), cost(cell.residual)
-    value, low, high = bounds(ratio_of(cell.logs, level))
     return EqualCostRow(
         equal=cell.equal_in,
         resolution=cell.block.resolution,
@@ -139,41 +126,32 @@ def equal_cost_row(cell: EqualCost, level: float) -> EqualCostRow:
         residual=widths(cell.residual),
         madds_over=theirs.madds / ours.madds,
         weights_over=theirs.params / ours.params,
-        latency_over=value,
-        latency_over_low=low,
-        latency_over_high=high,
+        latency_over=ratio_of(cell.logs, level),
         launches=len(cell.logs),
     )
 
 
 def expansion_row(cell: Swept, level: float) -> ExpansionRow:
-    latency = [None if part is None else part / 1e3 for part in bounds(latency_ns(cell.lines, level))]
-    value, low, high = bounds(ratio_of(cell.over_first, level)) if cell.block != cell.first else (1.0, 1.0, 1.0)
+    latency = latency_ns(cell.lines, level)
+    same = Estimate(value=1.0, low=1.0, high=1.0, level=level, method="by definition")
     return ExpansionRow(
         resolution=cell.block.resolution,
         channels=cell.block.in_channels,
         expansion=cell.block.expansion,
         backend=cell.backend,
         madds=cost(cell.block).madds,
-        latency_us=latency[0],
-        latency_us_low=latency[1],
-        latency_us_high=latency[2],
+        latency_us=latency and latency.per(NS_PER_US),
         madds_over_first=cell.madds_over_first,
-        latency_over_first=value,
-        latency_over_first_low=low,
-        latency_over_first_high=high,
+        latency_over_first=ratio_of(cell.over_first, level) if cell.block != cell.first else same,
     )
 
 
 def shortcut_row(cell: Shortcut, level: float) -> ShortcutRow:
-    value, low, high = bounds(ratio_of(cell.logs, level))
     return ShortcutRow(
         resolution=cell.block.resolution,
         channels=cell.block.in_channels,
         backend=cell.backend,
-        with_over_without=value,
-        low=low,
-        high=high,
+        with_over_without=ratio_of(cell.logs, level),
     )
 
 
@@ -221,9 +199,6 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
     counted, found = cost(block), slopes.lines_of(Key(operator=block, backend=backend))
     latency = latency_ns(slopes.logs(block, backend), slopes.level)
     intercept = fitting.intercept(found, slopes.level)
-    value, low, high = (None if part is None else part / 1e3 for part in bounds(latency))
-    rest, rest_low, rest_high = (None if part is None else part / 1e3 for part in bounds(intercept))
-    rate, rate_low, rate_high = per_time(counted.madds, latency)
     return TimedRow(
         block=widths(block),
         kind=block.kind,
@@ -233,15 +208,9 @@ def _timed_row(slopes: Times, block: Operator, backend: str) -> TimedRow:
         backend=backend,
         madds=counted.madds,
         weights=counted.params,
-        latency_us=value,
-        latency_us_low=low,
-        latency_us_high=high,
-        intercept_us=rest,
-        intercept_us_low=rest_low,
-        intercept_us_high=rest_high,
-        gmadds_per_s=rate,
-        gmadds_per_s_low=rate_low,
-        gmadds_per_s_high=rate_high,
+        latency_us=latency and latency.per(NS_PER_US),
+        intercept_us=intercept and intercept.per(NS_PER_US),
+        gmadds_per_s=latency and latency.under(counted.madds),
         launches=len(found),
     )
 

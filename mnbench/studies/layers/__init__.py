@@ -23,7 +23,6 @@ from mnbench.stats.noise import is_noisy
 from mnbench.stats.rounds import launch_logs
 from mnbench.studies import Study
 from mnbench.studies.common.planning import check_backends, sweep_plan
-from mnbench.studies.common.readings import per_time
 from mnbench.studies.layers import findings
 from mnbench.studies.layers.records import KindRow, LayerRow, Seen, SumRow
 from mnbench.studies.layers.shares import (
@@ -222,9 +221,7 @@ def kind_rows(seen: Seen) -> list[KindRow]:
                 nodes=sum(part.node.nodes for part in seen.parts if part.kind == kind),
                 madds_pct=counts[0] if counts else 0.0,
                 params_pct=counts[1] if counts else 0.0,
-                time_pct=time.value if time else None,
-                time_ci_low_pct=time.low if time else None,
-                time_ci_high_pct=time.high if time else None,
+                time_pct=time,
                 time_less_profiling_pct=seen.less_profiling.get(kind),
             )
         )
@@ -240,7 +237,6 @@ def layer_rows(seen: Seen, level: float) -> list[LayerRow]:
 def _layer_row(profile: Profile, part: Part, time: Estimate | None, share: Estimate | None) -> LayerRow:
     madds = sum(layer.madds for layer in part.layers)
     size = sum(bytes_of(layer) for layer in part.layers)
-    rate, rate_low, rate_high = per_time(madds if part.layers else None, time)
     return LayerRow(
         model=profile.model,
         backend=profile.backend,
@@ -254,15 +250,9 @@ def _layer_row(profile: Profile, part: Part, time: Estimate | None, share: Estim
         params=sum(layer.params for layer in part.layers) if part.layers else None,
         bytes=size if part.layers else None,
         madds_per_byte=madds / size if size else None,
-        time_us=time.value / NS_PER_US if time else None,
-        time_ci_low_us=time.low / NS_PER_US if time else None,
-        time_ci_high_us=time.high / NS_PER_US if time else None,
-        gmadds_per_s=rate,
-        gmadds_per_s_ci_low=rate_low,
-        gmadds_per_s_ci_high=rate_high,
-        share_pct=share.value if share else None,
-        share_ci_low_pct=share.low if share else None,
-        share_ci_high_pct=share.high if share else None,
+        time_us=time and time.per(NS_PER_US),
+        gmadds_per_s=time.under(madds) if time and part.layers else None,
+        share_pct=share,
     )
 
 
@@ -270,7 +260,6 @@ def sum_row(seen: Seen, level: float) -> SumRow:
     """Return the check that the parts add up to the whole, for one case."""
     profile = seen.profile
     steady = geometric_mean(list(seen.steady.values()), level, TIME_METHOD)
-    over_whole, over_plain, over_steady = seen.sum_over_whole, seen.sum_over_plain, seen.sum_over_steady
     return SumRow(
         model=profile.model,
         backend=profile.backend,
@@ -283,15 +272,9 @@ def sum_row(seen: Seen, level: float) -> SumRow:
         profiled_us=sum(profile.whole_ns) / len(profile.whole_ns) / NS_PER_US,
         plain_us=sum(profile.plain_ns) / len(profile.plain_ns) / NS_PER_US if profile.plain_ns else None,
         steady_us=steady.value / NS_PER_US if steady else None,
-        sum_over_profiled=over_whole.value if over_whole else None,
-        sum_over_profiled_ci_low=over_whole.low if over_whole else None,
-        sum_over_profiled_ci_high=over_whole.high if over_whole else None,
-        sum_over_plain=over_plain.value if over_plain else None,
-        sum_over_plain_ci_low=over_plain.low if over_plain else None,
-        sum_over_plain_ci_high=over_plain.high if over_plain else None,
-        sum_over_steady=over_steady.value if over_steady else None,
-        sum_over_steady_ci_low=over_steady.low if over_steady else None,
-        sum_over_steady_ci_high=over_steady.high if over_steady else None,
+        sum_over_profiled=seen.sum_over_whole,
+        sum_over_plain=seen.sum_over_plain,
+        sum_over_steady=seen.sum_over_steady,
         cut_pct=seen.cut_pct,
     )
 

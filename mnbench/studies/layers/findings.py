@@ -198,7 +198,7 @@ def _why(one: Seen, fits: bool | None) -> str:
         lost = f", about {one.cut_pct:.0f} of them lost where times are cut to whole microseconds" if one.cut_pct >= 1 else ""
         causes.append(f"{gap_pct:.0f} points of the profiled inference are in no node{lost}")
     causes = causes or ["the launches differ too much to say"]
-    ratio = bracketed(one.sum_over_plain.value, one.sum_over_plain.low, one.sum_over_plain.high)
+    ratio = bracketed(one.sum_over_plain)
     return f"{one.where} ({ratio}{', not decided' if fits is None else ''}): {'; '.join(causes)}."
 
 
@@ -212,4 +212,4 @@ def _missing(cells: Cells) -> str:
 
 
 def _pct(estimate: Estimate) -> str:
-    return f"{bracketed(estimate.value, estimate.low, estimate.high)} %"
+    return f"{bracketed(estimate)} %"

@@ -53,9 +53,7 @@ class KindRow:
     madds_pct: float
     params_pct: float
     """Of the parameters of layers that multiply: normalisation is folded into them."""
-    time_pct: float | None
-    time_ci_low_pct: float | None
-    time_ci_high_pct: float | None
+    time_pct: Estimate | None
     time_less_profiling_pct: float | None
     """If the profiler's own work, where the nodes take longer together than a plain inference, were the same in each node."""
 
@@ -76,15 +74,9 @@ class SumRow:
     profiled_us: float
     plain_us: float | None
     steady_us: float | None
-    sum_over_profiled: float | None
-    sum_over_profiled_ci_low: float | None
-    sum_over_profiled_ci_high: float | None
-    sum_over_plain: float | None
-    sum_over_plain_ci_low: float | None
-    sum_over_plain_ci_high: float | None
-    sum_over_steady: float | None
-    sum_over_steady_ci_low: float | None
-    sum_over_steady_ci_high: float | None
+    sum_over_profiled: Estimate | None
+    sum_over_plain: Estimate | None
+    sum_over_steady: Estimate | None
     cut_pct: float
     """What the profile's cutting of times to whole microseconds takes off the sum on average, in per cent of the whole."""
 
@@ -106,12 +98,6 @@ class LayerRow:
     params: int | None
     bytes: int | None
     madds_per_byte: float | None
-    time_us: float | None
-    time_ci_low_us: float | None
-    time_ci_high_us: float | None
-    gmadds_per_s: float | None
-    gmadds_per_s_ci_low: float | None
-    gmadds_per_s_ci_high: float | None
-    share_pct: float | None
-    share_ci_low_pct: float | None
-    share_ci_high_pct: float | None
+    time_us: Estimate | None
+    gmadds_per_s: Estimate | None
+    share_pct: Estimate | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mnbench.catalog import cite
 from mnbench.catalog.operators import Operator, parse
-from mnbench.records import Run
+from mnbench.records import Estimate, Run
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
 from mnbench.studies.common.cell_verdicts import CORRECTED, combine, family_level, tally, within
@@ -72,12 +72,8 @@ class CostRow:
     channels: int
     backend: str
     activation: str
-    latency_us: float | None
-    latency_us_low: float | None
-    latency_us_high: float | None
-    over_linear: float | None
-    over_linear_low: float | None
-    over_linear_high: float | None
+    latency_us: Estimate | None
+    over_linear: Estimate | None
     convolutions_per_copy: float | None
     """Of the compiled graphs: 1 says that no layer was merged."""
     other_layers_per_copy: float | None
@@ -214,12 +210,8 @@ def cost_row(one: Cost, layers: Mapping[tuple[Operator, str], tuple[float, float
         channels=one.operator.in_channels,
         backend=one.backend,
         activation=ACTIVATION_OF_KIND[one.operator.kind],
-        latency_us=latency.value / 1e3 if latency else None,
-        latency_us_low=latency.low / 1e3 if latency else None,
-        latency_us_high=latency.high / 1e3 if latency else None,
-        over_linear=ratio.value if ratio else None,
-        over_linear_low=ratio.low if ratio else None,
-        over_linear_high=ratio.high if ratio else None,
+        latency_us=latency and latency.per(1e3),
+        over_linear=ratio,
         convolutions_per_copy=multiply,
         other_layers_per_copy=None if one.backend == "openvino" else rest,
         launches=len(one.logs),

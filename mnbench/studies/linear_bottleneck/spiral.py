@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mnbench.catalog import cite
 from mnbench.records import Estimate
@@ -49,16 +49,10 @@ class SurvivalRow:
     activation: str
     scale: float
     embeddings: int
-    undetermined: float
-    undetermined_low: float
-    undetermined_high: float
+    undetermined: Estimate
     undetermined_by_chance: float | None
-    collapsed: float
-    collapsed_low: float
-    collapsed_high: float
-    error: float
-    error_low: float
-    error_high: float
+    collapsed: Estimate
+    error: Estimate
 
 
 def survival(level: float, seed: int, embeddings: int = EMBEDDINGS) -> list[Survival]:
@@ -132,15 +126,11 @@ def _figures(survivals: Sequence[Survival], *, collapsed: bool) -> tuple[Figure,
     figures = []
     for one in survivals:
         label = f"{one.activation.name}, n = {one.dimension}"
-        figures.append(Figure(label=f"{label}: undetermined points", unit="%", estimate=_percent(one.undetermined)))
+        figures.append(Figure(label=f"{label}: undetermined points", unit="%", estimate=one.undetermined.per(0.01)))
         if collapsed:
-            figures.append(Figure(label=f"{label}: collapsed points", unit="%", estimate=_percent(one.collapsed)))
-        figures.append(Figure(label=f"{label}: error of the pseudo-inverse", unit="%", estimate=_percent(one.error)))
+            figures.append(Figure(label=f"{label}: collapsed points", unit="%", estimate=one.collapsed.per(0.01)))
+        figures.append(Figure(label=f"{label}: error of the pseudo-inverse", unit="%", estimate=one.error.per(0.01)))
     return tuple(figures)
-
-
-def _percent(share: Estimate) -> Estimate:
-    return replace(share, value=100 * share.value, low=100 * share.low, high=100 * share.high)
 
 
 def survival_row(one: Survival) -> SurvivalRow:
@@ -149,14 +139,8 @@ def survival_row(one: Survival) -> SurvivalRow:
         activation=one.activation.name,
         scale=one.activation.scale,
         embeddings=EMBEDDINGS,
-        undetermined=one.undetermined.value,
-        undetermined_low=one.undetermined.low,
-        undetermined_high=one.undetermined.high,
+        undetermined=one.undetermined,
         undetermined_by_chance=manifold.undetermined_by_chance(one.dimension) if one.activation is RELU else None,
-        collapsed=one.collapsed.value,
-        collapsed_low=one.collapsed.low,
-        collapsed_high=one.collapsed.high,
-        error=one.error.value,
-        error_low=one.error.low,
-        error_high=one.error.high,
+        collapsed=one.collapsed,
+        error=one.error,
     )

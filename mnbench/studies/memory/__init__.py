@@ -53,10 +53,8 @@ class PeakRow:
     backend: str
     batch: str
     processes: int
-    peak_mib: float | None
+    peak_mib: Estimate | None
     """Peak resident size above that of the imported runtime, after the first inference."""
-    peak_low_mib: float | None
-    peak_high_mib: float | None
     weights_mib: float | None
     """Parameters as 32-bit floats."""
 
@@ -247,7 +245,7 @@ def _ranked(run: Run, found: Mapping[str, Mapping[str, Readings]], *, claim: str
         margins = {model: _margin(by_model[model], by_model[V2], level) for model in (V1, SHUFFLE)}
         figures += [(f"{NETWORKS[m]} less MobileNetV2, {backend}", "MiB", margin) for m, margin in margins.items()]
         verdicts[backend] = combine([_more(margin) for margin in margins.values()])
-        shown = [f"{NETWORKS[model]} {bracketed(*readings.bounds(mean))}" for model, mean in means.items()]
+        shown = [f"{NETWORKS[model]} {bracketed(mean)}" for model, mean in means.items()]
         said.append(f"in {backend} {readings.listed(shown)} MiB ({verdicts[backend]})")
     return Finding(
         claim=claim,
@@ -280,12 +278,11 @@ def _peak_rows(run: Run) -> list[PeakRow]:
     ]
     rows = []
     for model, backend, batch, found in values:
-        mean, low, high = readings.bounds(mean_mib(found, run.plan.level))
         weights_mib = params[model] * FLOAT_BYTES / MIB if model in params and batch != "per image" else None
         rows.append(
             PeakRow(
-                network=model, backend=backend, batch=batch, processes=len(found), peak_mib=mean, peak_low_mib=low,
-                peak_high_mib=high, weights_mib=weights_mib,
+                network=model, backend=backend, batch=batch, processes=len(found), peak_mib=mean_mib(found, run.plan.level),
+                weights_mib=weights_mib,
             )
         )  # fmt: skip
     return rows

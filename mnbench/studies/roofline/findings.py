@@ -10,7 +10,7 @@ from mnbench.report.numbers import bracketed
 from mnbench.stats import roofline
 from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from mnbench.studies.common.cell_verdicts import combine
-from mnbench.studies.common.roofline_rows import Measured, percent, scaled
+from mnbench.studies.common.roofline_rows import Measured, percent
 from mnbench.study_records import Figure, Finding, Holds
 
 V1 = "mobilenet_v1_1.0_224"
@@ -56,7 +56,7 @@ def near_the_ceiling(run: Run, measured: Sequence[Measured]) -> Finding:
         ]
         nearer = [_above_one(ratio) for ratio in ratios.values()]
         verdicts.append(_near_verdict(near, nearer))
-        said.append(f"in {backend} the machine's limit explains {_bracketed(near)} % of V1's time, and {_compared(nearer)}")
+        said.append(f"in {backend} the machine's limit explains {bracketed(near)} % of V1's time, and {_compared(nearer)}")
     if not said:
         said = ["no network was held against the probes"]
     return Finding(
@@ -130,7 +130,7 @@ def madds_as_proxy(run: Run, measured: Sequence[Measured]) -> Finding:
         )
         verdicts.append(Holds.YES if spread.low > SPREAD else Holds.NO if spread.high <= SPREAD else Holds.UNDECIDED)
         said.append(
-            f"in {backend} {best.case.model} does its multiply-adds {_bracketed(spread)} times as fast as {worst.case.model}"
+            f"in {backend} {best.case.model} does its multiply-adds {bracketed(spread)} times as fast as {worst.case.model}"
         )
     if not said:
         said = ["no network was held against the probes"]
@@ -170,11 +170,7 @@ def _cores(threads: int) -> str:
 
 
 def _giga(per_s: Estimate) -> Estimate:
-    return scaled(per_s, 1e-9)
-
-
-def _bracketed(estimate: Estimate) -> str:
-    return bracketed(estimate.value, estimate.low, estimate.high)
+    return per_s.per(1e9)
 
 
 def _sentence(parts: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ from mnbench.studies.separable.verdicts import (
     judge_within,
     median_over,
 )
-from mnbench.studies.separable.words import LIMITS, OWN, PAPER, divided, pct, times
+from mnbench.studies.separable.words import LIMITS, OWN, PAPER, pct, times
 from mnbench.study_records import Figure, Finding, counted
 
 CORRECTED = "with intervals corrected for their number"
@@ -47,7 +47,7 @@ def table_3_steps_finding(found: Times) -> Finding:
         for backend in found.backends:
             time = found.time(Key(operator=operator, backend=backend)).estimate
             if time is not None:
-                figures.append(Figure(label=f"{name}, {backend}", unit="ms", estimate=divided(time, 1e6)))
+                figures.append(Figure(label=f"{name}, {backend}", unit="ms", estimate=time.per(1e6)))
             if place:
                 step = table_3_logs(found, backend, place, against=place - 1)
                 steps.append(partial(ratio_of, step))
@@ -83,7 +83,7 @@ def table_3_gains_finding(found: Times) -> Finding:
             reached.append(f"{times(ratio_of(gain, found.level))} ({pct(share)})")
             faster = f"{name}, {backend}: times faster than the first row (multiply-adds: {promised:.1f} times fewer)"
             figures += _figure(faster, "x", ratio_of(gain, found.level))
-            figures += _figure(f"{name}, {backend}: of that saving in multiply-adds", "%", share and divided(share, 0.01))
+            figures += _figure(f"{name}, {backend}: of that saving in multiply-adds", "%", share and share.per(0.01))
         said.append(f"{backend} {' → '.join(reached)}")
     return Finding(
         claim="The rows of Table 3 take 8.8, 15.6 and 30.6 times fewer multiply-adds than the standard convolution; read as "
@@ -192,7 +192,7 @@ def _proof_figures(one: Proof) -> Iterator[Figure]:
         what = f"{kind}, {layers} layer{'s' if layers > 1 else ''}"
         for how, estimate in (("slopes", part.slopes), ("graphs of one operator", part.singles)):
             if estimate is not None:
-                yield from _figure(f"{one.backend}: {what}: sum of {how} / network", "%", divided(estimate, 0.01))
+                yield from _figure(f"{one.backend}: {what}: sum of {how} / network", "%", estimate.per(0.01))
 
 
 def _longer(found: Times, kind: str) -> dict[str, Sequence[Figure]]:

@@ -17,7 +17,7 @@ from mnbench.studies.separable.grid import Cell, grid_cells
 from mnbench.studies.separable.rows import OperatorRow, refused_counts
 from mnbench.studies.separable.speedups import parts_logs, planned_cells, speedup_logs, why_not
 from mnbench.studies.separable.verdicts import LITTLE, WITHIN, ByLaunch, in_common, judge_shares, median_over, usable
-from mnbench.studies.separable.words import LIMITS, PAPER, divided, pct
+from mnbench.studies.separable.words import LIMITS, PAPER, pct
 from mnbench.study_records import Figure, Finding, counted
 
 MOST_NAMED = 8
@@ -116,10 +116,10 @@ def _share_figures(found: Times, backend: str, shares: Shares) -> list[Figure]:
     if median is None:
         return []
     label = f"{backend}: share of the formula's speed-up, 3x3, stride 1, batch 1, median of {len(shares)} shapes (judged)"
-    figures = [Figure(label=label, unit="%", estimate=divided(median, 0.01))]
+    figures = [Figure(label=label, unit="%", estimate=median.per(0.01))]
     for word, cell, share in _extremes(found, shares):
         label = f"{backend}: {word} of the grid, chosen after the fact, {cell.name}"
-        figures.append(Figure(label=label, unit="%", estimate=divided(share, 0.01)))
+        figures.append(Figure(label=label, unit="%", estimate=share.per(0.01)))
     strict = family_level(found.level, len(shares))
     gains = [gain for cell, logs in shares.items() if (gain := ratio_of(scaled(cell.formula, logs), strict)) is not None]
     for word, number in (("faster", sum(gain.low > 1 for gain in gains)), ("slower", sum(gain.high < 1 for gain in gains))):
@@ -147,7 +147,7 @@ def _variation_figures(found: Times, variation: Variation) -> dict[str, list[Fig
         for label, unit, logs in medians:
             estimate = median_over(logs, found.level)
             if estimate is not None:
-                shown = divided(estimate, 0.01) if unit == "%" else estimate
+                shown = estimate.per(0.01) if unit == "%" else estimate
                 figures.setdefault(backend, []).append(Figure(label=f"{backend}: {label}", unit=unit, estimate=shown))
     return figures
 
@@ -162,7 +162,7 @@ def _depthwise_figures(found: Times, backend: str, shares: Mapping[str, Shares])
     madds = statistics.median(100 * cell.kernel**2 / (cell.kernel**2 + cell.out_channels) for cell in cells)
     of = f"median of {len(cells)} shapes (of its multiply-adds: {madds:.1f} %)"
     label = f"{backend}: depthwise layer's share of the pair's time, {of}"
-    return [Figure(label=label, unit="%", estimate=divided(median, 0.01))]
+    return [Figure(label=label, unit="%", estimate=median.per(0.01))]
 
 
 def _depthwise_part(found: Times, cell: Cell, backend: str) -> ByLaunch:

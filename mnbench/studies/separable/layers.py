@@ -16,7 +16,6 @@ from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.stats.rounds import TYPICAL_METHOD
 from mnbench.studies.common.operator_slopes import SINGLE_METHOD, Key, Times, tail_keys
-from mnbench.studies.common.readings import bounds
 from mnbench.studies.common.slopes import ratio, ratio_of_sum, scaled
 from mnbench.studies.separable.grid import NETWORK, POOL, V1_LAYERS
 from mnbench.studies.separable.rows import NS_PER_MS, in_ms
@@ -33,18 +32,12 @@ class LayerRow:
     layer: str
     repeats: int
     madds: int
-    slope_ms: float | None
-    slope_low_ms: float | None
-    slope_high_ms: float | None
+    slope_ms: Estimate | None
     network_pct: float | None
     """All repeats, of the network's latency."""
-    straightness: float | None
+    straightness: Estimate | None
     """The slope over the longer chains, over that over the shorter ones: 1 on a straight line."""
-    straightness_low: float | None
-    straightness_high: float | None
-    single_graph_ms: float | None
-    single_graph_low_ms: float | None
-    single_graph_high_ms: float | None
+    single_graph_ms: Estimate | None
     refused: str
 
 
@@ -90,24 +83,17 @@ def layer_rows(found: Times) -> list[LayerRow]:
 
 def _layer_row(found: Times, operator: Operator, repeats: int, backend: str) -> LayerRow:
     key = Key(operator=operator, backend=backend)
-    measured, single = found.time(key), in_ms(found.estimate(found.single(key), SINGLE_METHOD))
-    slope, straight = in_ms(measured.estimate), bounds(straightness(found, key))
+    measured = found.time(key)
     share = ratio(scaled(repeats, measured.logs), network_logs(found, backend), found.level)
     return LayerRow(
         backend=backend,
         layer=layer_name(operator),
         repeats=repeats,
         madds=cost(operator).madds,
-        slope_ms=slope[0],
-        slope_low_ms=slope[1],
-        slope_high_ms=slope[2],
+        slope_ms=in_ms(measured.estimate),
         network_pct=100 * share.value if share else None,
-        straightness=straight[0],
-        straightness_low=straight[1],
-        straightness_high=straight[2],
-        single_graph_ms=single[0],
-        single_graph_low_ms=single[1],
-        single_graph_high_ms=single[2],
+        straightness=straightness(found, key),
+        single_graph_ms=in_ms(found.estimate(found.single(key), SINGLE_METHOD)),
         refused=measured.refused,
     )
 
@@ -121,17 +107,11 @@ def _pool_row(found: Times, backend: str) -> LayerRow:
         layer=POOL_NAME,
         repeats=1,
         madds=0,
-        slope_ms=slope[0],
-        slope_low_ms=slope[1],
-        slope_high_ms=slope[2],
+        slope_ms=slope,
         network_pct=100 * share.value if share else None,
         straightness=None,
-        straightness_low=None,
-        straightness_high=None,
         single_graph_ms=None,
-        single_graph_low_ms=None,
-        single_graph_high_ms=None,
-        refused="" if slope[0] is not None else _pool_refused(found, backend),
+        refused="" if slope is not None else _pool_refused(found, backend),
     )
 
 

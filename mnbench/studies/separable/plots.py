@@ -168,10 +168,10 @@ def _heat_panel(axes: Axes, rows: Sequence[SpeedupRow], *, left: bool) -> None:
             if row.share_pct is None or row.speedup is None:
                 axes.text(x, y, SHORTLY[row.refused], ha="center", va="center", fontsize=6, color=canvas.GREY)
                 continue
-            axes.add_patch(_square(x, y, facecolor=colours(norm(row.share_pct)), edgecolor="white", linewidth=1))
-            ink = "white" if not 1 / DARK_FROM < row.share_pct / 100 < DARK_FROM else "black"
-            axes.text(x, y - 0.13, f"{row.share_pct:.0f} %", ha="center", va="center", fontsize=7.5, color=ink)
-            axes.text(x, y + 0.24, f"{row.speedup:.1f}x", ha="center", va="center", fontsize=6, color=ink)
+            axes.add_patch(_square(x, y, facecolor=colours(norm(row.share_pct.value)), edgecolor="white", linewidth=1))
+            ink = "white" if not 1 / DARK_FROM < row.share_pct.value / 100 < DARK_FROM else "black"
+            axes.text(x, y - 0.13, f"{row.share_pct.value:.0f} %", ha="center", va="center", fontsize=7.5, color=ink)
+            axes.text(x, y + 0.24, f"{row.speedup.value:.1f}x", ha="center", va="center", fontsize=6, color=ink)
     axes.set_xlim(-0.5, len(channels) - 0.5)
     axes.set_ylim(len(resolutions) - 0.5, -0.5)
     axes.set_xticks(range(len(channels)), [str(channel) for channel in channels], fontsize=canvas.NOTE_PT)
@@ -203,16 +203,13 @@ def _colour_bar(layout: canvas.Layout) -> Colorbar:
 
 
 def _speedups(axes: Axes, rows: Sequence[SpeedupRow], look: canvas.Style, shift: float) -> None:
-    solid = [(row.out_channels * shift, row.speedup, row.speedup_low, row.speedup_high) for row in rows]
-    hollow = [
-        (row.out_channels * shift, row.single_graph_speedup, row.single_graph_speedup_low, row.single_graph_speedup_high)
-        for row in rows
-    ]
+    solid = [(row.out_channels * shift, row.speedup) for row in rows]
+    hollow = [(row.out_channels * shift, row.single_graph_speedup) for row in rows]
     for points, face, line in ((solid, look.colour, "-"), (hollow, "white", ":")):
-        drawn = [(x, y, low, high) for x, y, low, high in points if y is not None and low is not None and high is not None]
-        xs, ys = [x for x, *_ in drawn], [y for _, y, *_ in drawn]
+        drawn = [(x, y) for x, y in points if y is not None]
         axes.errorbar(
-            xs, ys, yerr=[[y - low for _, y, low, _ in drawn], [high - y for _, y, _, high in drawn]], color=look.colour,
+            [x for x, _ in drawn], [y.value for _, y in drawn],
+            yerr=[[y.value - y.low for _, y in drawn], [y.high - y.value for _, y in drawn]], color=look.colour,
             marker=look.marker, markersize=6, markerfacecolor=face, linestyle=line, linewidth=1.1, elinewidth=1.2, capsize=2.5,
         )  # fmt: skip
 
@@ -230,16 +227,14 @@ def _layer_panel(
         if row is None:
             continue
         if row.slope_ms and row.single_graph_ms:
-            axes.plot([row.slope_ms, row.single_graph_ms], [place, place], color=look.colour, linewidth=1.0, alpha=0.35)
-        for value, low, high, face in (
-            (row.single_graph_ms, row.single_graph_low_ms, row.single_graph_high_ms, "white"),
-            (row.slope_ms, row.slope_low_ms, row.slope_high_ms, look.colour),
-        ):
-            if value is not None and low is not None and high is not None:
-                bounds = [[value - low], [high - value]]
-                axes.errorbar(value, place, xerr=bounds, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-                axes.plot(value, place, look.marker, markersize=6, markerfacecolor=face, markeredgecolor=look.colour)
-    values = [v for row in everything for v in (row.slope_ms, row.single_graph_ms) if v]
+            ends = [row.slope_ms.value, row.single_graph_ms.value]
+            axes.plot(ends, [place, place], color=look.colour, linewidth=1.0, alpha=0.35)
+        for time, face in ((row.single_graph_ms, "white"), (row.slope_ms, look.colour)):
+            if time is not None:
+                reach = [[time.value - time.low], [time.high - time.value]]
+                axes.errorbar(time.value, place, xerr=reach, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
+                axes.plot(time.value, place, look.marker, markersize=6, markerfacecolor=face, markeredgecolor=look.colour)
+    values = [time.value for row in everything for time in (row.slope_ms, row.single_graph_ms) if time]
     set_positive_scale(axes, values)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.yaxis.set_major_locator(FixedLocator(range(len(names))))

@@ -9,7 +9,6 @@ from mnbench.catalog.operators import Operator, cost, parse
 from mnbench.records import Estimate, Run
 from mnbench.stats.roofline import ceilings_for, limits, sum_of_floors
 from mnbench.studies.common.operator_slopes import SINGLE_METHOD, Key, Times
-from mnbench.studies.common.readings import bounds, per_time
 from mnbench.studies.common.slopes import ratio
 
 NS_PER_MS = 1e6
@@ -31,28 +30,14 @@ class OperatorRow:
     bytes: int
     intensity_madds_per_byte: float
     copies: str
-    slope_ms: float | None
-    slope_low_ms: float | None
-    slope_high_ms: float | None
-    intercept_ms: float | None
-    intercept_low_ms: float | None
-    intercept_high_ms: float | None
-    single_graph_ms: float | None
-    single_graph_low_ms: float | None
-    single_graph_high_ms: float | None
-    single_over_slope: float | None
-    single_over_slope_low: float | None
-    single_over_slope_high: float | None
-    gmadds_per_s: float | None
-    """This and the next eight: from the slope, whose interval is theirs; ceilings are taken as exact."""
-    gmadds_low_per_s: float | None
-    gmadds_high_per_s: float | None
-    gbytes_per_s: float | None
-    gbytes_low_per_s: float | None
-    gbytes_high_per_s: float | None
-    roofline_pct: float | None
-    roofline_low_pct: float | None
-    roofline_high_pct: float | None
+    slope_ms: Estimate | None
+    intercept_ms: Estimate | None
+    single_graph_ms: Estimate | None
+    single_over_slope: Estimate | None
+    gmadds_per_s: Estimate | None
+    """This and the next two: from the slope, whose interval is theirs; ceilings are taken as exact."""
+    gbytes_per_s: Estimate | None
+    roofline_pct: Estimate | None
     launches: int
     refused: str
 
@@ -67,10 +52,7 @@ def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], 
     operator, each, measured, single = key.operator, cost(key.operator), found.time(key), found.single(key)
     moved, madds = each.bytes(batch=key.batch), each.madds * key.batch
     floor_ns = floors.get((operator, key.batch))
-    done, flow = per_time(madds, measured.estimate), per_time(moved, measured.estimate)
-    share = per_time(None if floor_ns is None else 100 * floor_ns, measured.estimate)
-    slope, rest = in_ms(measured.estimate), in_ms(measured.intercept)
-    alone, more = in_ms(found.estimate(single, SINGLE_METHOD)), bounds(ratio(single, measured.logs, found.level))
+    slope = measured.estimate
     return OperatorRow(
         backend=key.backend,
         kind=operator.kind,
@@ -84,27 +66,13 @@ def _operator_row(found: Times, key: Key, floors: Mapping[tuple[Operator, int], 
         bytes=moved,
         intensity_madds_per_byte=madds / moved,
         copies=" ".join(map(str, sorted(found.chains[key]))),
-        slope_ms=slope[0],
-        slope_low_ms=slope[1],
-        slope_high_ms=slope[2],
-        intercept_ms=rest[0],
-        intercept_low_ms=rest[1],
-        intercept_high_ms=rest[2],
-        single_graph_ms=alone[0],
-        single_graph_low_ms=alone[1],
-        single_graph_high_ms=alone[2],
-        single_over_slope=more[0],
-        single_over_slope_low=more[1],
-        single_over_slope_high=more[2],
-        gmadds_per_s=done[0],
-        gmadds_low_per_s=done[1],
-        gmadds_high_per_s=done[2],
-        gbytes_per_s=flow[0],
-        gbytes_low_per_s=flow[1],
-        gbytes_high_per_s=flow[2],
-        roofline_pct=share[0],
-        roofline_low_pct=share[1],
-        roofline_high_pct=share[2],
+        slope_ms=in_ms(slope),
+        intercept_ms=in_ms(measured.intercept),
+        single_graph_ms=in_ms(found.estimate(single, SINGLE_METHOD)),
+        single_over_slope=ratio(single, measured.logs, found.level),
+        gmadds_per_s=slope and slope.under(madds),
+        gbytes_per_s=slope and slope.under(moved),
+        roofline_pct=slope.under(100 * floor_ns) if slope and floor_ns is not None else None,
         launches=len(measured.logs),
         refused=measured.refused,
     )
@@ -132,8 +100,6 @@ def refused_counts(rows: Sequence[OperatorRow]) -> Mapping[str, int]:
     return {reason: sum(row.refused == reason for row in rows) for reason in dict.fromkeys(r.refused for r in rows) if reason}
 
 
-def in_ms(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Return (value, low, high) in milliseconds of an estimate in ns; three times None without one."""
-    if estimate is None:
-        return None, None, None
-    return estimate.value / NS_PER_MS, estimate.low / NS_PER_MS, estimate.high / NS_PER_MS
+def in_ms(estimate: Estimate | None) -> Estimate | None:
+    """Return in milliseconds an estimate in ns; None without one."""
+    return None if estimate is None else estimate.per(NS_PER_MS)

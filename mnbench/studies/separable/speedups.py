@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mnbench.catalog.operators import Operator, cost
+from mnbench.records import Estimate
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.studies.common.operator_slopes import SINGLE_METHOD, TOO_FEW, Key, Times
-from mnbench.studies.common.readings import bounds
 from mnbench.studies.common.slopes import log_ratio, ratio, ratio_of, sum_logs
 from mnbench.studies.separable.grid import TABLE_3, Cell, cells
 from mnbench.studies.separable.rows import in_ms
@@ -27,21 +27,15 @@ class SpeedupRow:
     batch: int
     formula_speedup: float
     """1 / (1/N + 1/DK²)."""
-    speedup: float | None
-    speedup_low: float | None
-    speedup_high: float | None
-    share_pct: float | None
+    speedup: Estimate | None
+    share_pct: Estimate | None
     """Measured over formula."""
-    share_low_pct: float | None
-    share_high_pct: float | None
     depthwise_time_pct: float | None
     """Of depthwise and pointwise together."""
     depthwise_madds_pct: float
     pair_over_parts: float | None
     """The pair timed as one, over its parts timed alone and added."""
-    single_graph_speedup: float | None
-    single_graph_speedup_low: float | None
-    single_graph_speedup_high: float | None
+    single_graph_speedup: Estimate | None
     refused: str
     """Why there is no speed-up; empty where there is one."""
 
@@ -58,14 +52,10 @@ class Table3Row:
     counted_params_m: float
     madds_ratio: float
     """The first row's multiply-adds over this one's."""
-    slope_ms: float | None
-    slope_low_ms: float | None
-    slope_high_ms: float | None
-    speedup: float | None
-    """The first row's time over this one's."""
-    speedup_low: float | None
-    speedup_high: float | None
-    single_graph_ms: float | None
+    slope_ms: Estimate | None
+    speedup: Estimate | float | None
+    """The first row's time over this one's; 1, by definition, in the first row."""
+    single_graph_ms: Estimate | None
 
 
 def pair_logs(found: Times, cell: Cell, backend: str) -> LaunchLogs:
@@ -121,7 +111,6 @@ def _sides(cell: Cell) -> set[tuple[Operator, int]]:
 def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
     gain = ratio_of(speedup_logs(found, cell, backend), found.level)
     alone = ratio_of(single_speedup_logs(found, cell, backend), found.level)
-    gained, single = bounds(gain), bounds(alone)
     parts, depthwise = parts_logs(found, cell, backend), found.time(_key(cell, cell.depthwise, backend)).logs
     part = ratio(depthwise, parts, found.level)
     together = ratio(pair_logs(found, cell, backend), parts, found.level) if cell.paired else None
@@ -135,18 +124,12 @@ def _speedup_row(found: Times, cell: Cell, backend: str) -> SpeedupRow:
         stride=cell.stride,
         batch=cell.batch,
         formula_speedup=cell.formula,
-        speedup=gained[0],
-        speedup_low=gained[1],
-        speedup_high=gained[2],
-        share_pct=_of(gained[0], cell),
-        share_low_pct=_of(gained[1], cell),
-        share_high_pct=_of(gained[2], cell),
+        speedup=gain,
+        share_pct=gain and gain.per(cell.formula / 100),
         depthwise_time_pct=100 * part.value if part else None,
         depthwise_madds_pct=100 * madds / (madds + cost(cell.pointwise).madds),
         pair_over_parts=together.value if together else None,
-        single_graph_speedup=single[0],
-        single_graph_speedup_low=single[1],
-        single_graph_speedup_high=single[2],
+        single_graph_speedup=alone,
         refused="" if gain is not None else why_not(found, cell, backend),
     )
 
@@ -172,8 +155,7 @@ def _table_3(found: Times, backend: str) -> Iterator[Table3Row]:
     first = cost(table_3_operator(0)).madds
     for place, (name, _, _, _, printed_madds_m, printed_params_m) in enumerate(TABLE_3):
         key = Key(operator=table_3_operator(place), backend=backend)
-        each, slope = cost(key.operator), in_ms(found.time(key).estimate)
-        gained = bounds(ratio_of(table_3_logs(found, backend, place), found.level)) if place else (1.0, None, None)
+        each = cost(key.operator)
         yield Table3Row(
             backend=backend,
             row=name,
@@ -182,19 +164,11 @@ def _table_3(found: Times, backend: str) -> Iterator[Table3Row]:
             printed_params_m=printed_params_m,
             counted_params_m=each.params / 1e6,
             madds_ratio=first / each.madds,
-            slope_ms=slope[0],
-            slope_low_ms=slope[1],
-            slope_high_ms=slope[2],
-            speedup=gained[0],
-            speedup_low=gained[1],
-            speedup_high=gained[2],
-            single_graph_ms=in_ms(found.estimate(found.single(key), SINGLE_METHOD))[0],
+            slope_ms=in_ms(found.time(key).estimate),
+            speedup=ratio_of(table_3_logs(found, backend, place), found.level) if place else 1.0,
+            single_graph_ms=in_ms(found.estimate(found.single(key), SINGLE_METHOD)),
         )
 
 
 def _key(cell: Cell, operator: Operator, backend: str) -> Key:
     return Key(operator=operator, backend=backend, batch=cell.batch)
-
-
-def _of(gain: float | None, cell: Cell) -> float | None:
-    return None if gain is None else 100 * gain / cell.formula

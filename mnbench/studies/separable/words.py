@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mnbench.records import Citation, Estimate
 from mnbench.report.numbers import bracketed
 
@@ -22,18 +20,13 @@ LIMITS = (
 )
 
 
-def divided(estimate: Estimate, by: float) -> Estimate:
-    """Return an estimate in another unit, or per something that is counted."""
-    return replace(estimate, value=estimate.value / by, low=estimate.low / by, high=estimate.high / by)
-
-
 def pct(share: Estimate | None) -> str:
     """Return a share as `79.2 [77.9, 80.5] %`."""
     if share is None:
         return "(no figure)"
-    return f"{bracketed(100 * share.value, 100 * share.low, 100 * share.high)} %"
+    return f"{bracketed(share.per(0.01))} %"
 
 
 def times(estimate: Estimate | None) -> str:
     """Return a ratio as `1.23 [1.20, 1.26]`."""
-    return "(no figure)" if estimate is None else bracketed(estimate.value, estimate.low, estimate.high)
+    return "(no figure)" if estimate is None else bracketed(estimate)

@@ -119,11 +119,10 @@ def _ranking(run: Run, found: Sequence[Condition], logs: Mapping[str, LaunchLogs
     decided = decide_all(differences, run.plan.level)
     rows = []
     for condition, (v2, v1) in pairs.items():
-        value, low, high = readings.bounds(ratio(v2, v1, run.plan.level))
         backend, threads, batch = condition
         rows.append(
             RankingRow(
-                backend=backend, threads=threads, batch=batch, v2_over_v1=value, v2_over_v1_low=low, v2_over_v1_high=high,
+                backend=backend, threads=threads, batch=batch, v2_over_v1=ratio(v2, v1, run.plan.level),
                 v2_is=decided[condition].name.lower(),
             )
         )  # fmt: skip
@@ -147,7 +146,7 @@ def _faster(rows: Sequence[RankingRow]) -> Holds:
 
 
 def _ratio_figures(run: Run, rows: Sequence[RankingRow]) -> list[tuple[str, str, Estimate | None]]:
-    bounds = [(row, view.estimate_of(run, row.v2_over_v1, row.v2_over_v1_low, row.v2_over_v1_high)) for row in rows]
+    bounds = [(row, row.v2_over_v1) for row in rows]
     return [(f"V2 over V1, {condition_of(row)}", "x", estimate) for row, estimate in bounds]
 
 

@@ -11,7 +11,6 @@ from mnbench.stats.analysis import LaunchLogs
 from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import CORRECTED, combine, family_level
 from mnbench.studies.common.slopes import ratio
-from mnbench.studies.threads_batch import view
 from mnbench.studies.threads_batch.view import NETWORKS, RankingRow, ScalingRow
 from mnbench.study_records import Finding, Holds
 
@@ -27,27 +26,15 @@ def scaling_row(run: Run, case: Case, logs: Mapping[str, LaunchLogs]) -> Scaling
     """Return what one network does under one condition; `logs` are by case id."""
     mine, level = logs[case.id], run.plan.level
     latency = readings.latency_ms(mine, level)
-    value_ms, low_ms, high_ms = readings.bounds(latency)
-    images, images_low, images_high = readings.per_time(1000 * case.batch, latency)
-    gain, gain_low, gain_high = readings.bounds(_batch_gain(case, logs, level))
-    speedup, speedup_low, speedup_high = readings.bounds(_thread_speedup(case, logs, level))
     return ScalingRow(
         network=case.model,
         backend=case.backend,
         threads=case.threads,
         batch=case.batch,
-        latency_ms=value_ms,
-        latency_low_ms=low_ms,
-        latency_high_ms=high_ms,
-        images_per_s=images,
-        images_low_per_s=images_low,
-        images_high_per_s=images_high,
-        batch_gain=gain,
-        batch_gain_low=gain_low,
-        batch_gain_high=gain_high,
-        thread_speedup=speedup,
-        thread_speedup_low=speedup_low,
-        thread_speedup_high=speedup_high,
+        latency_ms=latency,
+        images_per_s=latency and latency.under(1000 * case.batch),
+        batch_gain=_batch_gain(case, logs, level),
+        thread_speedup=_thread_speedup(case, logs, level),
     )
 
 
@@ -77,7 +64,7 @@ def counted_threads(threads: int) -> str:
 def batches_finding(run: Run, scaling: Sequence[ScalingRow], logs: Mapping[str, LaunchLogs], lacking: Lacking) -> Finding:
     """Judge whether throughput at the largest batch is that of batch 1."""
     rows = [row for row in scaling if row.batch == max(r.batch for r in scaling if r.threads == row.threads) and row.batch > 1]
-    gains = {_name(row): view.estimate_of(run, row.batch_gain, row.batch_gain_low, row.batch_gain_high) for row in rows}
+    gains = {_name(row): row.batch_gain for row in rows}
     strict = family_level(run.plan.level, len(rows))
     judged = {_name(row): _batch_gain(_case_of(row), logs, strict) for row in rows}
     grows = [name for name, gain in judged.items() if gain is not None and gain.low > ROUGHLY]
@@ -104,9 +91,7 @@ def threads_findings(
     if most == 1:
         return []  # one core: nothing to share
     rows = [row for row in scaling if row.threads == most]
-    speedups = {
-        _name(row): view.estimate_of(run, row.thread_speedup, row.thread_speedup_low, row.thread_speedup_high) for row in rows
-    }
+    speedups = {_name(row): row.thread_speedup for row in rows}
     strict = family_level(run.plan.level, len(rows))
     judged = {_name(row): _thread_speedup(_case_of(row), logs, strict) for row in rows}
     full = [name for name, found in judged.items() if found is not None and found.low >= most / ROUGHLY]

@@ -27,21 +27,13 @@ class ScalingRow:
     backend: str
     threads: int
     batch: int
-    latency_ms: float | None
+    latency_ms: Estimate | None
     """Of the whole batch."""
-    latency_low_ms: float | None
-    latency_high_ms: float | None
-    images_per_s: float | None
-    images_low_per_s: float | None
-    images_high_per_s: float | None
-    batch_gain: float | None
+    images_per_s: Estimate | None
+    batch_gain: Estimate | None
     """Images per second over those of batch 1, other things equal; paired by launch, as the next."""
-    batch_gain_low: float | None
-    batch_gain_high: float | None
-    thread_speedup: float | None
+    thread_speedup: Estimate | None
     """Latency with one thread over this latency."""
-    thread_speedup_low: float | None
-    thread_speedup_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +43,9 @@ class RankingRow:
     backend: str
     threads: int
     batch: int
-    v2_over_v1: float | None
-    v2_over_v1_low: float | None
-    v2_over_v1_high: float | None
+    v2_over_v1: Estimate | None
     v2_is: str
     """`faster`, `slower` or `undecided`, after Holm's correction over all rows."""
-
-
-def estimate_of(run: Run, value: float | None, low: float | None, high: float | None) -> Estimate | None:
-    """Return an estimate from the cells of a row; None where they are empty."""
-    if value is None or low is None or high is None:
-        return None
-    return Estimate(value=value, low=low, high=high, level=run.plan.level, method="paired launches, log ratios")
 
 
 def ranking_plot(run: Run, ranking: Sequence[RankingRow]) -> Figure:
@@ -73,9 +56,9 @@ def ranking_plot(run: Run, ranking: Sequence[RankingRow]) -> Figure:
         for threads in dict.fromkeys(row.threads for row in ranking if row.backend == backend):
             line = sorted((r for r in ranking if (r.backend, r.threads) == (backend, threads)), key=lambda row: row.batch)
             marks = [
-                panels.at(row.batch, found, hollow=row.v2_is == "undecided")
+                panels.at(row.batch, row.v2_over_v1, hollow=row.v2_is == "undecided")
                 for row in line
-                if (found := estimate_of(run, row.v2_over_v1, row.v2_over_v1_low, row.v2_over_v1_high)) is not None
+                if row.v2_over_v1 is not None
             ]
             series.append(panels.Series(name=f"{threads} thread{'s' if threads != 1 else ''}", marks=marks))
         shown.append(
@@ -102,7 +85,11 @@ def throughput_plot(run: Run, scaling: Sequence[ScalingRow]) -> Figure:
         for network, threads in dict.fromkeys((row.network, row.threads) for row in mine):
             line = sorted((r for r in mine if (r.network, r.threads) == (network, threads)), key=lambda row: row.batch)
             name = f"{NETWORKS[network]}, {threads} thread{'s' if threads != 1 else ''}"
-            series.append(panels.Series(name=name, marks=[mark for row in line if (mark := _throughput(row)) is not None]))
+            series.append(
+                panels.Series(
+                    name=name, marks=[panels.at(row.batch, row.images_per_s) for row in line if row.images_per_s is not None]
+                )
+            )
         shown.append(
             panels.Panel(
                 title=backend, series=series, x_label="batch (images)", y_label="images per second",
@@ -115,12 +102,6 @@ def throughput_plot(run: Run, scaling: Sequence[ScalingRow]) -> Figure:
         [f"Bars: {run.plan.level:.0%} interval over launches. The cost in multiply-adds per image is the same at every batch."],
         shown,
     )
-
-
-def _throughput(row: ScalingRow) -> panels.Mark | None:
-    if row.images_per_s is None or row.images_low_per_s is None or row.images_high_per_s is None:
-        return None
-    return panels.Mark(x=row.batch, y=row.images_per_s, y_interval=(row.images_low_per_s, row.images_high_per_s))
 
 
 def _batch_names(run: Run) -> dict[float, str]:

@@ -97,12 +97,12 @@ def _pixel_ms(card: ModelCard | None) -> float | None:
 
 def _point(grid: Grid, backend: str, network: str, places: Mapping[str, Place]) -> Point:
     card = grid.cards.get(network)
-    value, low, high = readings.bounds(readings.latency_ms(grid.logs[backend, network], grid.run.plan.level))
+    latency = readings.latency_ms(grid.logs[backend, network], grid.run.plan.level)
     family, width, resolution = parts(network)
     return Point(
         network=network, family=family, width=width, resolution=resolution, backend=backend, madds=grid.madds.get(network),
-        top1_pct=_top1(card), latency_ms=value, latency_low_ms=low, latency_high_ms=high, pixel1_ms=_pixel_ms(card),
-        place="" if value is None else str(places.get(network, "")),
+        top1_pct=_top1(card), latency_ms=latency, pixel1_ms=_pixel_ms(card),
+        place="" if latency is None else str(places.get(network, "")),
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def _ranks(grid: Grid) -> Finding:
     pixel, level = _pixel_of(grid), grid.run.plan.level
     taus = {backend: kendall(pixel, grid.planned(backend), level) for backend in grid.backends}
     verdicts = [Holds.UNDECIDED if tau is None else judged_tau(tau) for tau in taus.values()]
-    said = [f"tau {bracketed(*readings.bounds(tau))} in {backend}" for backend, tau in taus.items()]
+    said = [f"tau {bracketed(tau)} in {backend}" for backend, tau in taus.items()]
     return Finding(
         claim=f"The {len(pixel)} released MobileNetV2 checkpoints have a ranking by time on a Pixel 1 (read here as: also "
         "on this CPU).",
@@ -198,7 +198,7 @@ def _fit(grid: Grid) -> Finding:
         known = {name: latency.value for name, latency in latencies.items() if latency is not None}
         found[backend] = power_law.over_networks([pixel[name] for name in known], list(known.values()), level)
         verdicts.append(near(found[backend], 1.0, 0.1) if grid.coverage(backend, pixel).complete else Holds.UNDECIDED)
-    said = [f"{bracketed(*readings.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
+    said = [f"{bracketed(exponent)} in {backend}" for backend, exponent in found.items()]
     return Finding(
         claim="Times on a Pixel 1 carry over in proportion: a network twice as slow there is twice as slow here (exponent 1; "
         "our reading of a table that says nothing of other machines).",

@@ -11,7 +11,7 @@ from mnbench.records import Estimate
 from mnbench.report.numbers import bracketed
 from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import combine, family_level
-from mnbench.studies.width_resolution import power_law, view
+from mnbench.studies.width_resolution import power_law
 from mnbench.studies.width_resolution.grid import Grid, parts
 from mnbench.studies.width_resolution.view import CLAIMED, FAMILIES, StepRow
 from mnbench.study_records import Finding, Holds, counted
@@ -48,11 +48,10 @@ def _step(
 ) -> StepRow:
     larger, smaller = sizes
     exponent = power_law.over_launches({size: grid.logs[backend, line[size]] for size in sizes}, grid.run.plan.level)
-    value, low, high = readings.bounds(exponent)
     return StepRow(
         family=family, backend=backend, along=along, at=fixed, larger=larger, smaller=smaller,
         madds_exponent=_counted_exponent(grid, line, sizes),
-        time_exponent=value, time_exponent_low=low, time_exponent_high=high,
+        time_exponent=exponent,
     )  # fmt: skip
 
 
@@ -83,7 +82,7 @@ def exponent_finding(grid: Grid, steps: Sequence[StepRow], family: str, along: s
     for backend, exponent in found.items():
         figures.append((f"exponent of latency in {along}, {backend}", "", exponent))
         figures += [
-            (f"from {step.larger:g} to {step.smaller:g}, {backend}", "", view.step_estimate(grid.run, step))
+            (f"from {step.larger:g} to {step.smaller:g}, {backend}", "", step.time_exponent)
             for step in steps
             if (step.family, step.backend, step.along, step.at) == (family, backend, along, fixed)
             and step.larger <= _most(along)
@@ -112,7 +111,7 @@ def _claim(family: str, along: str) -> str:
 
 def _said(found: Mapping[str, Estimate | None], along: str, fixed: float, madds: float | None, follows: bool) -> str:
     other = "resolution" if along == "width" else "width"
-    said = [f"{bracketed(*readings.bounds(exponent))} in {backend}" for backend, exponent in found.items()]
+    said = [f"{bracketed(exponent)} in {backend}" for backend, exponent in found.items()]
     words = f"at {other} {fixed:g}, latency goes with {along} to the power of {readings.listed(said)}"
     if follows:
         return f"{words}. "

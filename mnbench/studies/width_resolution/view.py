@@ -10,7 +10,6 @@ from mnbench.records import Estimate, Run
 from mnbench.report import panels
 from mnbench.report.naming import conditions
 from mnbench.studies.width_resolution.pareto import Place
-from mnbench.studies.width_resolution.power_law import LAUNCH_METHOD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,9 +36,7 @@ class Point:
     madds: int | None
     top1_pct: float | None
     """Of the released checkpoint; not measured here."""
-    latency_ms: float | None
-    latency_low_ms: float | None
-    latency_high_ms: float | None
+    latency_ms: Estimate | None
     pixel1_ms: float | None
     place: str
     """On the Pareto front, off it, or undecided."""
@@ -59,18 +56,8 @@ class StepRow:
     smaller: float
     madds_exponent: float | None
     """log(MAdds ratio) / log(size ratio): counted."""
-    time_exponent: float | None
+    time_exponent: Estimate | None
     """The same of latency; 2 follows the claim, 0 gains nothing."""
-    time_exponent_low: float | None
-    time_exponent_high: float | None
-
-
-def step_estimate(run: Run, step: StepRow) -> Estimate | None:
-    """Return the exponent of a row as an estimate; None where its cells are empty."""
-    if step.time_exponent is None or step.time_exponent_low is None or step.time_exponent_high is None:
-        return None
-    value, low, high = step.time_exponent, step.time_exponent_low, step.time_exponent_high
-    return Estimate(value=value, low=low, high=high, level=run.plan.level, method=LAUNCH_METHOD)
 
 
 def front_plot(run: Run, points: Sequence[Point]) -> Figure:
@@ -109,12 +96,12 @@ def front_plot(run: Run, points: Sequence[Point]) -> Figure:
 
 
 def _front_mark(point: Point) -> panels.Mark | None:
-    if point.latency_ms is None or point.top1_pct is None or point.latency_low_ms is None or point.latency_high_ms is None:
+    if point.latency_ms is None or point.top1_pct is None:
         return None
     return panels.Mark(
-        x=point.latency_ms,
+        x=point.latency_ms.value,
         y=point.top1_pct,
-        x_interval=(point.latency_low_ms, point.latency_high_ms),
+        x_interval=(point.latency_ms.low, point.latency_ms.high),
         label=f"{point.width:g}, {point.resolution}" if point.place == Place.ON else "",
         hollow=point.place == Place.UNDECIDED,
         faint=point.place == Place.OFF,
@@ -124,9 +111,7 @@ def _front_mark(point: Point) -> panels.Mark | None:
 def steps_plot(run: Run, steps: Sequence[StepRow]) -> Figure:
     """Draw the exponent of every step at resolution 224, and at width 1, with that of the multiply-adds."""
     shown = [
-        _steps_panel(
-            run, [s for s in steps if (s.family, s.along, s.at) == (family, along, fixed)], f"{name}: {along}, at {at}"
-        )
+        _steps_panel([s for s in steps if (s.family, s.along, s.at) == (family, along, fixed)], f"{name}: {along}, at {at}")
         for along, fixed, at in (("width", 224.0, "resolution 224"), ("resolution", 1.0, "width 1"))
         for family, name in FAMILIES.items()
     ]
@@ -139,7 +124,7 @@ def steps_plot(run: Run, steps: Sequence[StepRow]) -> Figure:
     )
 
 
-def _steps_panel(run: Run, steps: Sequence[StepRow], title: str) -> panels.Panel:
+def _steps_panel(steps: Sequence[StepRow], title: str) -> panels.Panel:
     """Return one family's steps along one size, the backends beside each other."""
     names = [f"{step.larger:g}→{step.smaller:g}" for step in steps]
     places = {name: float(place) for place, name in enumerate(dict.fromkeys(names))}
@@ -149,9 +134,9 @@ def _steps_panel(run: Run, steps: Sequence[StepRow], title: str) -> panels.Panel
         panels.Series(
             name=f"time in {backend}",
             marks=[
-                panels.at(places[name] + 0.08 * (backends.index(backend) - (len(backends) - 1) / 2), exponent)
+                panels.at(places[name] + 0.08 * (backends.index(backend) - (len(backends) - 1) / 2), step.time_exponent)
                 for name, step in zip(names, steps, strict=True)
-                if step.backend == backend and (exponent := step_estimate(run, step)) is not None
+                if step.backend == backend and step.time_exponent is not None
             ],
         )
         for backend in backends
@@ -173,12 +158,14 @@ def pixel_plot(run: Run, points: Sequence[Point]) -> Figure:
         series = []
         for resolution in sorted({point.resolution for point in mine}, reverse=True):
             marks = [
-                mark for p in sorted(mine, key=lambda p: p.width) if p.resolution == resolution and (mark := _pixel_mark(p))
+                panels.at(p.pixel1_ms, p.latency_ms)
+                for p in sorted(mine, key=lambda p: p.width)
+                if p.resolution == resolution and p.pixel1_ms is not None and p.latency_ms is not None
             ]
             series.append(panels.Series(name=f"resolution {resolution}", marks=marks))
         reference = next((p for p in mine if (p.width, p.resolution) == (1.0, 224)), None)
         if reference and reference.pixel1_ms and reference.latency_ms:
-            factor = reference.latency_ms / reference.pixel1_ms
+            factor = reference.latency_ms.value / reference.pixel1_ms
             ends = [p.pixel1_ms for p in mine if p.pixel1_ms is not None]
             line = [panels.Mark(x=x, y=x * factor) for x in (min(ends), max(ends))]
             series.append(panels.Series(name="in proportion to V2 1.0 224", marks=line, reference=True))
@@ -197,9 +184,3 @@ def pixel_plot(run: Run, points: Sequence[Point]) -> Figure:
         shown,
         panel_height_in=4.4,
     )
-
-
-def _pixel_mark(point: Point) -> panels.Mark | None:
-    if point.pixel1_ms is None or point.latency_ms is None or point.latency_low_ms is None or point.latency_high_ms is None:
-        return None
-    return panels.Mark(x=point.pixel1_ms, y=point.latency_ms, y_interval=(point.latency_low_ms, point.latency_high_ms))

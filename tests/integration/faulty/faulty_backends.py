@@ -5,7 +5,9 @@ Each goes wrong in its tenth inference at the latest, so the parent meets a real
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import mmap
 import os
 import signal
 import threading
@@ -99,6 +101,48 @@ MoreThreads = _backend("MoreThreads", changed={"threads": "2"})
 Bf16Inside = _backend("Bf16Inside", changed={"precision": "bf16"})
 Wandering = _backend("Wandering", misbehave=lambda: os.sched_setaffinity(0, {0}))
 Spinning = _backend("Spinning", misbehave=_spin)
+
+
+class _TrimmingSession(_Session):
+    """Gets 2 MiB from the kernel and gives it back in each inference, as an allocator does that keeps nothing."""
+
+    def run(self) -> None:
+        with mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+            for offset in range(0, len(memory), mmap.PAGESIZE):
+                memory[offset] = 1
+
+
+class _SlowSession(_Session):
+    """Computes for half a second an inference."""
+
+    def run(self) -> None:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+
+
+class Slow(_Faulty):
+    name = "slow"
+    session = _SlowSession
+
+
+class _ShoutingSession(_Session):
+    """Writes a mebibyte to standard output in each inference; $MNBENCH_TEST_SHOUT: as Python does, where an error counts."""
+
+    def run(self) -> None:
+        with contextlib.nullcontext() if "MNBENCH_TEST_SHOUT" in os.environ else contextlib.suppress(OSError):
+            os.write(1, b"all is well\n" * ((1 << 20) // 12))
+
+
+class Shouting(_Faulty):
+    name = "shouting"
+    session = _ShoutingSession
+
+
+class Trimming(_Faulty):
+    name = "trimming"
+    session = _TrimmingSession
 
 
 class Telling(_Faulty):
