@@ -95,7 +95,9 @@ def _compare(options: argparse.Namespace) -> int:
             if options.resume is not None:
                 directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
             else:
-                directory = compare.run(requests.compare_request(options), progress)
+                found, note = requests.backends_of(options)
+                request = requests.compare_request(options, found)
+                directory = compare.run(request, progress, planned=lambda: _note(note))
         except compare.Interrupted as interrupted:
             progress.close()
             directory, code = interrupted.directory, INTERRUPTED + interrupted.signal
@@ -143,19 +145,22 @@ def _pass_gate(run: Run, limit_pct: float) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from mnbench import compare, selftest, store
+    from mnbench import compare, requests, selftest, store
     from mnbench.report.progress import listener
 
+    found, note = requests.backends_of(options)
     request = compare.Request(
         models=tuple(options.models or ()),
-        backends=tuple(options.backends),
+        backends=found,
         seed=options.seed,
         out=options.out,
         cache=options.cache,
     )
     with listener(quiet=options.quiet) as progress:
         try:
-            directory = selftest.run(request, progress, quick=options.quick, budget_s=options.budget)
+            directory = selftest.run(
+                request, progress, quick=options.quick, budget_s=options.budget, planned=lambda: _note(note)
+            )
         except compare.Interrupted as interrupted:
             return _complain(interrupted, INTERRUPTED + interrupted.signal)
     run = store.load(directory)
@@ -193,23 +198,25 @@ def _study(options: argparse.Namespace) -> int:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["study"]))
         return _one_study(None, options)
     names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
-    studies.check(names, requests.study_options(options))  # before the first of them takes its minutes
+    chosen, note = requests.backends_of(options)
+    studies.check(names, requests.study_options(options, chosen))  # before the first of them takes its minutes
+    _note(note)
     worst = DONE
     for name in names:
-        worst = max(worst, _one_study(name, options))
+        worst = max(worst, _one_study(name, options, chosen))
         if worst >= INTERRUPTED:
             break
     return worst
 
 
-def _one_study(name: str | None, options: argparse.Namespace) -> int:
-    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow.
+def _one_study(name: str | None, options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> int:
+    """Run a study in the backends `chosen`, or resume the one of --resume.
 
-    What the plan leaves out is told however the study ends.
+    An error is reported and becomes the exit code, because other studies may follow. What the plan leaves out is told however the study ends.
     """
     from mnbench import requests
 
-    wanted = requests.study_options(options)
+    wanted = requests.study_options(options, chosen)
     try:
         return _carry_out_study(name, wanted, options)
     except UsageError as error:
@@ -345,6 +352,12 @@ def _publish(directory: Path, options: argparse.Namespace) -> Run:
         render(view, standard_console())
         print(f"\n{directory}")
     return view.run
+
+
+def _note(sentence: str) -> None:
+    """Say on standard error what the user should know and need not mend."""
+    if sentence:
+        _complain(sentence, DONE)
 
 
 def _complain(message: object, code: int) -> int:

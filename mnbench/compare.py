@@ -42,7 +42,6 @@ OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
 DEFAULT_SUITE = "v2-table"
 DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
-DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
@@ -59,7 +58,7 @@ class Request:
     models: tuple[str, ...] = ()
     """Names, paths and other forms that `mnbench.sources` resolves; empty for the suite."""
     suite: str = DEFAULT_SUITE
-    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    backends: tuple[str, ...] = backends.DEFAULT
     precisions: tuple[str, ...] = ("fp32",)
     batches: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
@@ -179,9 +178,13 @@ def most_launches(request: Request) -> int:
     return max(MOST_LAUNCHES, round(MOST_LAUNCHES * request.budget_s / DEFAULT_BUDGET_S))
 
 
-def run(request: Request, listener: Listener) -> Path:
-    """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
+def run(request: Request, listener: Listener, planned: Callable[[], None] = lambda: None) -> Path:
+    """Plan, export, measure and store; return the run directory. Calls `planned` once the request is known to be sound.
+
+    Raises as `plan` and `execute` do.
+    """
     the_plan = plan(request)
+    planned()
     return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 

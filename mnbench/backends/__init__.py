@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "mnbench.backends"
+DEFAULT = ("ort", "openvino")
+"""What is measured where the user names no backend, as far as it is installed."""
 AS_FILED = ("int8", "fp64")
 """Precisions that a file has by itself: a backend runs it so, whatever it can be asked for."""
 
@@ -125,6 +127,19 @@ def require(name: str, precision: str) -> Backend:
     return backend
 
 
+def usual() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the default backends that are installed here, and for each of the others the sentence that says what it needs.
+
+    Raises MissingPackageError where none is installed.
+    """
+    sentences = {name: get(name).missing() for name in DEFAULT}
+    found = tuple(name for name, sentence in sentences.items() if sentence is None)
+    left_out = tuple(sentence for sentence in sentences.values() if sentence is not None)
+    if not found:
+        raise MissingPackageError(" ".join(left_out))
+    return found, left_out
+
+
 def check_precision(name: str, precision: str) -> None:
     """Raise UsageError unless a backend, installed or not, can run `precision`; UnknownNameError for an unknown backend."""
     backend = get(name)
@@ -133,11 +148,15 @@ def check_precision(name: str, precision: str) -> None:
         raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {known}.")
 
 
-def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:
-    """Return None when `module` can be imported, else how to install it. Looks for the module, does not import it."""
+def missing_sentence(backend: str, package: str, module: str, extra: str = "") -> str | None:
+    """Return None when `module` can be imported, else how to install it: by an extra of mnbench, or else by its own name.
+
+    Looks for the module, does not import it.
+    """
     if importlib.util.find_spec(module) is not None:
         return None
-    return f"backend {backend!r} needs the package {package}: pip install 'mnbench[{extra}]'."
+    what = f"'mnbench[{extra}]'" if extra else package
+    return f"backend {backend!r} needs the package {package}: pip install {what}."
 
 
 def check_effective(requested: Mapping[str, str], effective: Mapping[str, str]) -> None:

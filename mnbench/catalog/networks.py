@@ -22,6 +22,8 @@ class Network:
     weights: str | None = None
     """Address of trained weights that `mnbench.zoo.load_weights` reads. Never fetched by this project."""
     license: str
+    packages: tuple[str, ...] = ()
+    """Beside torch, whose code it is built with."""
 
 
 APACHE = "Apache-2.0"
@@ -72,6 +74,7 @@ def _shufflenet(width: float) -> Network:
         arguments={"width": width},
         resolution=224,
         license=MIT,
+        packages=("pytorchcv",),
     )
 
 
@@ -90,6 +93,7 @@ OTHERS = (
         arguments={},
         resolution=224,
         license=MIT,
+        packages=("pytorchcv",),
     ),
     Network(
         name="conv_mobilenet_1.0_224",
