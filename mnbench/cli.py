@@ -212,7 +212,8 @@ def _study(options: argparse.Namespace) -> int:
 def _one_study(name: str | None, options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> int:
     """Run a study in the backends `chosen`, or resume the one of --resume.
 
-    An error is reported and becomes the exit code, because other studies may follow. What the plan leaves out is told however the study ends.
+    An error is reported and becomes the exit code, because other studies may follow. What the plan leaves out
+    is reported however the study ends.
     """
     from mnbench import requests
 
