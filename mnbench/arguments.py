@@ -81,7 +81,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid, modern or v1-operators")
     what.add_argument(
         "--models",
         nargs="+",
