@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
 from mnbench.records import Artifact
 from mnbench.sources.feeds import Feed as Feed
-from mnbench.tables import keeps_its_name
+from mnbench.system.tables import keeps_its_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -120,11 +120,15 @@ def packages_of(chosen: Iterable[str]) -> tuple[str, ...]:
 
 def require(name: str, precision: str) -> Backend:
     """Return a backend that is installed and can run `precision`. Raises UnknownNameError, MissingPackageError, UsageError."""
-    backend = get(name)
-    if sentence := backend.missing():
-        raise MissingPackageError(sentence)
+    require_installed(name)
     check_precision(name, precision)
-    return backend
+    return get(name)
+
+
+def require_installed(name: str) -> None:
+    """Raise MissingPackageError unless a backend's runtime is installed; UnknownNameError for an unknown backend."""
+    if sentence := get(name).missing():
+        raise MissingPackageError(sentence)
 
 
 def usual() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -24,8 +24,8 @@ import msgspec
 from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, MnbenchError
 from mnbench.export.cache import ensure, on_wait
-from mnbench.processes import die_with_parent, pipe, quiet, refusal
 from mnbench.records import ExportSpec
+from mnbench.system.processes import die_with_parent, pipe, quiet, refusal
 
 MADE, FAILED, WAITS = "made ", "failed ", "waits "
 LONGEST_REASON = 1000

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError
-from mnbench.files import text_of
 from mnbench.records import BATCH, Case, Model, Source, TensorSpec
 from mnbench.sources.naming import distinct
+from mnbench.system.files import text_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -116,9 +116,14 @@ def resolve(texts: Sequence[str], shapes: Shapes | None = None) -> tuple[Model, 
 def of_cases(cases: Sequence[Case], known: Sequence[Model]) -> tuple[Model, ...]:
     """Return `known` and, for cases that name a network of the catalog beside it, that network.
 
-    Raises MissingPackageError where its package is missing.
+    Raises MissingPackageError where a package is missing that a model needs: a plan may come from another host.
     """
     models = {model.id: model for model in known}
+    for model in known:
+        if model.source.scheme == "catalog":
+            _looked_at("catalog", model.source.locator, {})
+        else:
+            require(model.source.scheme)
     for case in cases:
         if case.backend != "null" and case.model not in models:
             models[case.model] = _looked_at("catalog", case.model, {})

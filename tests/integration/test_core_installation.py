@@ -129,6 +129,17 @@ def test_what_measures_nothing_works_in_the_core(mnbench: Mnbench, arguments: tu
     assert done.stdout
 
 
+def test_a_plan_of_another_host_that_needs_an_extra_is_refused(mnbench: Mnbench, work: Path) -> None:
+    plan = mnbench("plan", "--models", "x.onnx", "--backends", "ort", "--budget", "5")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    other = plan.stdout.replace('"backend": "ort"', '"backend": "openvino"')
+    assert other != plan.stdout
+    (work / "plan.json").write_text(other, encoding="utf-8")
+    done = mnbench("measure", "plan.json")
+    sentence = "backend 'openvino' needs the package openvino: pip install 'mnbench[openvino]'."
+    assert (done.returncode, done.stderr) == (2, f"mnbench: {sentence}\n")
+
+
 CATALOG = "networks of the catalog need the package torch: pip install 'mnbench[all]', or give --models PATH.onnx."
 FUNCTION = "a function that returns a torch module needs the package torch: pip install 'mnbench[torch]'."
 

@@ -7,8 +7,9 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from mnbench import backends, cli, requests, sources
-from mnbench.arguments import parser
+from mnbench import backends, sources
+from mnbench.cli import main, requests
+from mnbench.cli.arguments import parser
 from mnbench.errors import MissingPackageError
 from mnbench.records import Case
 
@@ -27,7 +28,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def chosen(*arguments: str) -> tuple[tuple[str, ...], str]:
-    return requests.backends_of(parser(cli.COMMANDS).parse_args(arguments))
+    return requests.backends_of(parser(main.COMMANDS).parse_args(arguments))
 
 
 @pytest.mark.parametrize("command", ["compare", "selftest", "study"])
@@ -66,6 +67,13 @@ def test_a_network_of_pytorchcv_without_pytorchcv_is_refused_by_name_and_others_
     with pytest.raises(MissingPackageError, match=r"^nasnet_a_mobile_224 needs the package pytorchcv: .*mnbench\[zoo\]"):
         sources.resolve(["mobilenet_v1_0.25_128", "nasnet_a_mobile_224"])
     assert len(sources.resolve(["mobilenet_v1_0.25_128"])) == 1
+
+
+def test_a_plan_of_another_host_is_refused_where_a_model_of_it_cannot_be_built(missing: set[str]) -> None:
+    models = sources.resolve(["nasnet_a_mobile_224"])
+    missing.add("pytorchcv")
+    with pytest.raises(MissingPackageError, match=r"^nasnet_a_mobile_224 needs the package pytorchcv"):
+        sources.of_cases((), models)
 
 
 def test_a_plan_that_names_networks_of_the_catalog_is_refused_without_torch(missing: set[str]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, sources, store, tool_environments
+from mnbench import backends, catalog, environment, sources, store
+from mnbench.commands import ceilings, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
 from mnbench.export.inputs import data_file
-from mnbench.files import require_text
 from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
@@ -32,11 +32,13 @@ from mnbench.records import (
     Format,
     LaunchFailure,
     Model,
+    ModelFacts,
     Plan,
     Replica,
     Run,
 )
 from mnbench.sources import shapes
+from mnbench.system.files import require_text
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -148,6 +150,7 @@ def plan(request: Request) -> Plan:
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
         cpus=cpus,
+        cpus_named=request.cpus is not None,
         seed=request.seed,
         budget_s=request.budget_s,
         target_ci_pct=request.target_ci_pct,
@@ -185,6 +188,11 @@ def run(request: Request, listener: Listener, planned: Callable[[], None] = lamb
     """
     the_plan = plan(request)
     planned()
+    return carry_out(the_plan, request, listener)
+
+
+def carry_out(the_plan: Plan, request: Request, listener: Listener) -> Path:
+    """Export, measure and store what a plan says into `request.out`; return the run directory. Raises as `execute` does."""
     return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 
@@ -197,10 +205,12 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     """
     require_text(request.cache, "--cache")
     environment.require_pinning(the_plan.cpus)
+    for name in dict.fromkeys(case.backend for case in the_plan.cases if not case.environment):
+        backends.require_installed(name)  # the plan may come from another host
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
     caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
-    if request.cpus is None and not the_plan.study:
+    if not the_plan.cpus_named and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)
@@ -213,7 +223,10 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
             measuring_s=0.0,
             environment=host,
             plan=the_plan,
-            artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+            artifacts=tuple(
+                {_identity(files[0]): replace(files[0], facts=None) for files in artifacts.values() if files}.values()
+            ),
+            facts=facts_in(artifacts),
             replicas=replicas_of(artifacts),
             failures=failures,
             caveats=(
@@ -341,6 +354,12 @@ def replicas_of(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[Replica, .
         for file in files[1:]
     }
     return tuple(found.values())
+
+
+def facts_in(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[ModelFacts, ...]:
+    """Return what was counted of each model, once."""
+    known = (files[0].facts for files in artifacts.values() if files)
+    return tuple({facts.model: facts for facts in known if facts is not None}.values())
 
 
 def spec_of(case: Case, the_plan: Plan) -> ExportSpec:
