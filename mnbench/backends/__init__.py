@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "mnbench.backends"
+DEFAULT = ("ort", "openvino")
+"""What is measured where the user names no backend, as far as it is installed."""
 AS_FILED = ("int8", "fp64")
 """Precisions that a file has by itself: a backend runs it so, whatever it can be asked for."""
 
@@ -118,11 +120,28 @@ def packages_of(chosen: Iterable[str]) -> tuple[str, ...]:
 
 def require(name: str, precision: str) -> Backend:
     """Return a backend that is installed and can run `precision`. Raises UnknownNameError, MissingPackageError, UsageError."""
-    backend = get(name)
-    if sentence := backend.missing():
-        raise MissingPackageError(sentence)
+    require_installed(name)
     check_precision(name, precision)
-    return backend
+    return get(name)
+
+
+def require_installed(name: str) -> None:
+    """Raise MissingPackageError unless a backend's runtime is installed; UnknownNameError for an unknown backend."""
+    if sentence := get(name).missing():
+        raise MissingPackageError(sentence)
+
+
+def usual() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the default backends that are installed here, and for each of the others the sentence that says what it needs.
+
+    Raises MissingPackageError where none is installed.
+    """
+    sentences = {name: get(name).missing() for name in DEFAULT}
+    found = tuple(name for name, sentence in sentences.items() if sentence is None)
+    left_out = tuple(sentence for sentence in sentences.values() if sentence is not None)
+    if not found:
+        raise MissingPackageError(" ".join(left_out))
+    return found, left_out
 
 
 def check_precision(name: str, precision: str) -> None:
@@ -133,11 +152,15 @@ def check_precision(name: str, precision: str) -> None:
         raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {known}.")
 
 
-def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:
-    """Return None when `module` can be imported, else how to install it. Looks for the module, does not import it."""
+def missing_sentence(backend: str, package: str, module: str, extra: str = "") -> str | None:
+    """Return None when `module` can be imported, else how to install it: by an extra of mnbench, or else by its own name.
+
+    Looks for the module, does not import it.
+    """
     if importlib.util.find_spec(module) is not None:
         return None
-    return f"backend {backend!r} needs the package {package}: pip install 'mnbench[{extra}]'."
+    what = f"'mnbench[{extra}]'" if extra else package
+    return f"backend {backend!r} needs the package {package}: pip install {what}."
 
 
 def check_effective(requested: Mapping[str, str], effective: Mapping[str, str]) -> None:

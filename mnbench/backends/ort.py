@@ -112,7 +112,7 @@ class OrtBackend:
     environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}"}
 
     def missing(self) -> str | None:
-        return missing_sentence(self.name, "onnxruntime", "onnxruntime", "ort")
+        return missing_sentence(self.name, "onnxruntime", "onnxruntime")
 
     def load_runtime(self) -> None:
         import onnxruntime as ort

@@ -88,7 +88,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid, modern or v1-operators")
     what.add_argument(
         "--models",
         nargs="+",
@@ -96,7 +96,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         help="instead of a suite: names of the catalog (mnbench list models), PATH.onnx, PATH.xml, PATH.pt2, timm:NAME, "
         "torchvision:NAME, FILE.py:FUNCTION, package.module:FUNCTION",
     )
-    what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    what.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
     what.add_argument("--batch", nargs="+", type=int, default=[1], metavar="N", help="images per inference (default 1)")
     what.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="threads per inference (default 1)")
@@ -177,7 +177,7 @@ def _add_cache(parser: argparse._ActionsContainer) -> None:
 def _add_selftest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="one minute instead of five")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
-    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
+    parser.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of five minutes or one")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
     _add_cache(parser)
@@ -187,7 +187,7 @@ def _add_selftest(parser: argparse.ArgumentParser) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies, or all; see --list")
     parser.add_argument("--list", action="store_true", help="list the studies")
-    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    parser.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks, for the studies that take any")
     parser.add_argument("--quick", action="store_true", help="a coarse grid, in 90 seconds")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of the study's own")

@@ -96,7 +96,8 @@ def _compare(options: argparse.Namespace) -> int:
     def work(progress: compare.Listener) -> Path:
         if options.resume is not None:
             return compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
-        return compare.run(requests.compare_request(options), progress)
+        chosen, note = requests.backends_of(options)
+        return compare.run(requests.compare_request(options, chosen), progress, planned=lambda: _note(note))
 
     return _measured(work, options)
 
@@ -105,7 +106,10 @@ def _plan(options: argparse.Namespace) -> int:
     from mnbench.cli import requests
     from mnbench.commands import compare, plans
 
-    print(plans.to_json(compare.plan(requests.compare_request(options))), end="")
+    chosen, note = requests.backends_of(options)
+    the_plan = compare.plan(requests.compare_request(options, chosen))
+    _note(note)
+    print(plans.to_json(the_plan), end="")
     return DONE
 
 
@@ -177,19 +181,23 @@ def _pass_gate(run: Run, limit_pct: float) -> int:
 
 def _selftest(options: argparse.Namespace) -> int:
     from mnbench import store
+    from mnbench.cli import requests
     from mnbench.commands import compare, selftest
     from mnbench.report.progress import listener
 
+    found, note = requests.backends_of(options)
     request = compare.Request(
         models=tuple(options.models or ()),
-        backends=tuple(options.backends),
+        backends=found,
         seed=options.seed,
         out=options.out,
         cache=options.cache,
     )
     with listener(quiet=options.quiet) as progress:
         try:
-            directory = selftest.run(request, progress, quick=options.quick, budget_s=options.budget)
+            directory = selftest.run(
+                request, progress, quick=options.quick, budget_s=options.budget, planned=lambda: _note(note)
+            )
         except compare.Interrupted as interrupted:
             return _complain(interrupted, INTERRUPTED + interrupted.signal)
     run = store.load(directory)
@@ -228,23 +236,26 @@ def _study(options: argparse.Namespace) -> int:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["study"]))
         return _one_study(None, options)
     names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
-    studies.check(names, requests.study_options(options))  # before the first of them takes its minutes
+    chosen, note = requests.backends_of(options)
+    studies.check(names, requests.study_options(options, chosen))  # before the first of them takes its minutes
+    _note(note)
     worst = DONE
     for name in names:
-        worst = max(worst, _one_study(name, options))
+        worst = max(worst, _one_study(name, options, chosen))
         if worst >= INTERRUPTED:
             break
     return worst
 
 
-def _one_study(name: str | None, options: argparse.Namespace) -> int:
-    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow.
+def _one_study(name: str | None, options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> int:
+    """Run a study in the backends `chosen`, or resume the one of --resume.
 
-    What the plan leaves out is told however the study ends.
+    An error is reported and becomes the exit code, because other studies may follow. What the plan leaves out
+    is reported however the study ends.
     """
     from mnbench.cli import requests
 
-    wanted = requests.study_options(options)
+    wanted = requests.study_options(options, chosen)
     try:
         return _carry_out_study(name, wanted, options)
     except UsageError as error:
@@ -382,6 +393,12 @@ def _publish(directory: Path, options: argparse.Namespace) -> Run:
         render(view, standard_console())
         print(f"\n{directory}")
     return view.run
+
+
+def _note(sentence: str) -> None:
+    """Say on standard error what the user should know and need not mend."""
+    if sentence:
+        _complain(sentence, DONE)
 
 
 def _complain(message: object, code: int) -> int:

@@ -45,7 +45,7 @@ EDGES: tuple[Edge, ...] = (
         takes=Format.TORCH_MODULE,
         gives=Format.TORCH_STATE,
         function="mnbench.export.torch_state:export",
-        packages=("torch", "pytorchcv"),
+        packages=("torch",),
     ),
     Edge(takes=Format.TORCH_STATE, gives=Format.ONNX, function="mnbench.export.onnx:export", packages=("onnx", "onnxscript")),
     Edge(takes=Format.ONNX_FILE, gives=Format.ONNX, function="mnbench.export.onnx_file:export", packages=("onnxruntime",)),
