@@ -278,6 +278,20 @@ def _list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _inspect(options: argparse.Namespace) -> int:
+    from mnbench import inspecting, requests
+    from mnbench.report import inspection
+
+    found = inspecting.inspect(options.model, requests.shapes_of(options.shape or ()))
+    if options.json:
+        print(inspection.to_json(found))
+    else:
+        from mnbench.report.grid import standard_console
+
+        inspection.render(found, standard_console())
+    return DONE
+
+
 def _diff(options: argparse.Namespace) -> int:
     from mnbench import diff, store
     from mnbench.report import diff_table
@@ -356,6 +370,7 @@ COMMANDS = {
     "compare": _compare,
     "report": _report,
     "list": _list,
+    "inspect": _inspect,
     "diff": _diff,
     "selftest": _selftest,
     "study": _study,
