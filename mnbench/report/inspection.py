@@ -13,6 +13,7 @@ from rich.text import Text
 from mnbench.inspection_records import Does, Inspection
 from mnbench.records import TensorSpec
 from mnbench.report.grid import Grid, draw, texts
+from mnbench.report.models import tensor
 
 STYLES = {Does.OPENS: "green", Does.CONVERTS: "green", Does.CANNOT: "yellow"}
 LABEL = 16
@@ -68,11 +69,6 @@ def facts(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "not counted", f"{', '.join(found.uncounted)}: the multiply-adds may be too few"
     yield from (("note", note) for note in found.notes)
     yield from ((remark.code, remark.observed) for remark in found.remarks)
-
-
-def tensor(spec: TensorSpec) -> str:
-    """Return an input or output as `float32 [batch, 3, 224, 224]`."""
-    return f"{spec.dtype or 'unknown type'} [{', '.join(map(str, spec.dims))}]"
 
 
 def _written(found: Inspection) -> str:
