@@ -193,6 +193,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the studies")
     parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks, for the studies that take any")
+    _add_shape(parser)
     parser.add_argument("--quick", action="store_true", help="a coarse grid, in 90 seconds")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of the study's own")
     parser.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")

@@ -79,6 +79,7 @@ def study_options(options: argparse.Namespace) -> StudyOptions:
     return StudyOptions(
         backends=tuple(dict.fromkeys(options.backends)),
         models=tuple(options.models or ()),
+        shapes=shapes_of(options.shape or ()),
         quick=options.quick,
         budget_s=options.budget,
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,

@@ -16,7 +16,7 @@ from mnbench import backends, sources
 from mnbench.compare import OPSET
 from mnbench.environment import package_version
 from mnbench.errors import MissingPackageError, UsageError
-from mnbench.export.ways import way
+from mnbench.export.ways import WORDS, way
 from mnbench.graph import ir_facts, ir_file, onnx_facts, onnx_file
 from mnbench.graph.costs import GraphFacts
 from mnbench.graph.opening import size_of
@@ -32,14 +32,6 @@ TIMEOUT_S = 120.0
 """Of one process that opens the model."""
 NO_RUNTIMES = (Format.NONE, Format.PROBE)
 """Formats of backends that run no model."""
-WORDS: Mapping[str, str] = {
-    Format.ONNX: "ONNX",
-    Format.ONNX_FILE: "ONNX",
-    Format.OPENVINO_IR: "OpenVINO IR",
-    Format.IR_FILE: "OpenVINO IR",
-    Format.TORCH_MODULE: "torch module",
-    Format.TORCH_STATE: "torch module",
-}
 AS_IT_IS: Mapping[str, str] = {
     Format.ONNX_FILE: Format.ONNX,
     Format.IR_FILE: Format.OPENVINO_IR,
@@ -163,7 +155,7 @@ def _outlook(found: Inspection, gives: str, name: str, timeout_s: float) -> Outl
     backend = backends.get(name)
     steps = way(gives, backend.format)
     if not steps:
-        detail = f"{found.format} cannot be converted to {_article(WORDS.get(backend.format, backend.format))}"
+        detail = f"{found.format} cannot be converted to {WORDS.get(backend.format, backend.format)}"
         return Outlook(backend=name, does=Does.CANNOT, detail=f"{detail}.")
     if missing := _missing(package for edge in steps for package in edge.packages):
         return Outlook(backend=name, does=Does.CANNOT, detail=f"the conversion needs the package {missing}.")
@@ -179,10 +171,6 @@ def _outlook(found: Inspection, gives: str, name: str, timeout_s: float) -> Outl
     if answer.failure:
         return Outlook(backend=name, does=Does.CANNOT, detail=answer.failure)
     return Outlook(backend=name, does=does, detail=f"{detail}{'' if same else '; the file opens'} ({answer.version})")
-
-
-def _article(words: str) -> str:
-    return f"a {words}" if words == WORDS[Format.TORCH_MODULE] else words
 
 
 def _is_known(found: Inspection) -> bool:

@@ -93,6 +93,8 @@ def check(chosen: Sequence[str], options: StudyOptions) -> None:
     if options.models and ignoring:
         takers = " and ".join(name for name in names() if get(name).takes_models)
         raise UsageError(f"--models is for {takers}; {', '.join(ignoring)} would ignore it. Leave it out, or name only those.")
+    if options.shapes and not options.models:
+        raise UsageError("--shape gives sizes that a model of yours leaves open: name it with --models.")
 
 
 def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:
