@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import mnbench
 from mnbench import report
-from mnbench.records import Analysis, Caveat, Model, Run, Source, TensorSpec
+from mnbench.measure.worker import judge
+from mnbench.records import Analysis, Caveat, Model, Remark, Run, Severity, Source, TensorSpec
 from mnbench.report import columns, latency_plot, paper_plot
 from mnbench.report.html import page
 from mnbench.report.json_text import to_json
@@ -21,6 +24,8 @@ from mnbench.report.markdown import Shown, plot_links, results_table
 from mnbench.report.models import model_rows
 from mnbench.report.terminal import render
 from mnbench.report.view import view_of
+from mnbench.sources.feeds import Difference
+from mnbench.stats.analysis import ADVICE, analyse
 from tests.builders import make_run, paper_table, with_failure
 from tests.noisy_runs import with_noise
 
@@ -217,3 +222,44 @@ def test_plots_call_a_users_model_as_the_tables_do_and_say_nothing_of_a_paper() 
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c_model", "c_net"]
     axes = paper_plot.figure(view_of(*a_user_run(kept=2))).axes[0]
     assert [text.get_text() for text in axes.texts] == ["paper: 1.00", "paper: not reported", "", ""]
+
+
+def remark_codes() -> set[str]:
+    """The codes of all remarks that the source makes."""
+    found = set()
+    for path in Path(mnbench.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remark":
+                found |= {
+                    word.value.value for word in node.keywords if word.arg == "code" and isinstance(word.value, ast.Constant)
+                }
+    return found
+
+
+def test_every_remark_has_advice_in_short_sentences() -> None:
+    assert remark_codes() == set(ADVICE)
+    for advice, _ in ADVICE.values():
+        assert all(len(sentence.split()) <= 25 for sentence in advice.split(". "))
+        assert advice.endswith(".")
+
+
+def test_a_remark_of_another_package_is_a_note() -> None:
+    run, _ = a_user_run(("mine",))
+    model = replace(run.plan.models[0], remarks=(Remark(code="toy", observed="it is a toy"),))
+    found = analyse(replace(run, plan=replace(run.plan, models=(model,)))).caveats
+    (caveat,) = [caveat for caveat in found if caveat.code == "toy"]
+    assert (caveat.severity, caveat.subject, caveat.observed) == (Severity.NOTE, "mine", "it is a toy")
+
+
+@pytest.mark.parametrize(
+    ("precision", "max_rel", "told"),
+    [("fp32", 9e-4, False), ("fp32", 2e-3, True), ("bf16", 0.0, False), ("bf16", 1e-5, True)],
+)
+def test_outputs_of_a_users_model_differ_when_they_are_further_off_than_the_precision_explains(
+    precision: str, max_rel: float, told: bool
+) -> None:
+    """What bf16 explains is not known for a file: any difference is told, and none is not."""
+    run, _ = a_user_run(("mine",))
+    artifact = replace(run.artifacts[0], strict=False)
+    found = list(judge(Difference(max_abs=1.0, max_rel=max_rel), artifact, precision))
+    assert [remark.code for remark in found] == (["outputs-differ"] if told else [])
