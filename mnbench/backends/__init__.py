@@ -86,6 +86,20 @@ class Backend(Protocol):
         """
 
 
+@runtime_checkable
+class Loader(Protocol):
+    """A backend that can say of a user's own file whether its runtime opens it: `mnbench inspect` asks."""
+
+    reads: tuple[str, ...]
+    """Formats of files that it opens; of those that sources give."""
+
+    def load(self, path: Path, sizes: Sequence[tuple[int, ...]]) -> None:
+        """Open a file, without running it. `sizes` are those of the inputs in their order, or none where they are not known.
+
+        Raises WorkerError with the runtime's reason.
+        """
+
+
 def names() -> tuple[str, ...]:
     """Names of all backends: the built-in ones, then those other packages add."""
     return tuple(dict.fromkeys([*BUILT_IN, *(entry.name for entry in _entry_points())]))

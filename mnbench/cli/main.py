@@ -325,6 +325,21 @@ def _list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _inspect(options: argparse.Namespace) -> int:
+    from mnbench.cli import requests
+    from mnbench.commands import inspecting
+    from mnbench.report import inspection
+
+    found = inspecting.inspect(options.model, requests.shapes_of(options.shape or ()))
+    if options.json:
+        print(inspection.to_json(found))
+    else:
+        from mnbench.report.grid import standard_console
+
+        inspection.render(found, standard_console())
+    return DONE
+
+
 def _diff(options: argparse.Namespace) -> int:
     from mnbench import store
     from mnbench.commands import diff
@@ -412,6 +427,7 @@ COMMANDS = {
     "measure": _measure,
     "report": _report,
     "list": _list,
+    "inspect": _inspect,
     "diff": _diff,
     "selftest": _selftest,
     "study": _study,

@@ -96,6 +96,7 @@ def study_options(options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> 
     return StudyOptions(
         backends=chosen or backends.DEFAULT,
         models=tuple(options.models or ()),
+        shapes=shapes_of(options.shape or ()),
         quick=options.quick,
         budget_s=options.budget,
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,

@@ -54,7 +54,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         exporter=" ".join(part for part in (graph.producer_name, graph.producer_version) if part) or "unknown",
         max_abs_error=0.0,
         max_rel_error=0.0,
-        explained_rel_error={"fp32": MAX_REL_ERROR, "int8": INT8_ERROR},
+        explained_rel_error={"fp32": MAX_REL_ERROR, "fp64": MAX_REL_ERROR, "int8": INT8_ERROR},
         inputs=inputs,
         outputs=outputs,
         reference=reference,

@@ -196,7 +196,7 @@ def judge(told: Difference, artifact: Artifact, precision: str) -> Iterator[Rema
         return
     if told.told:
         yield Remark(code="outputs-differ", observed=f"{told.told} (this runtime and {artifact.reference})")
-    elif limit is None or told.max_rel > limit:
+    elif told.max_rel > (limit or 0.0):
         explained = "" if limit is None else f"; this precision explains {limit:.2g}"
         yield Remark(
             code="outputs-differ",

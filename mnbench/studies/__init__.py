@@ -102,6 +102,8 @@ def check(chosen: Sequence[str], options: StudyOptions) -> None:
         raise MissingPackageError(
             "studies time networks and operators of the catalog, which need the package torch: pip install 'mnbench[all]'."
         )
+    if options.shapes and not options.models:
+        raise UsageError("--shape gives sizes that a model of yours leaves open: name it with --models.")
 
 
 def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:
