@@ -190,7 +190,8 @@ def quantised() -> ModelProto:
     ]  # fmt: skip
     nodes = [
         h.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]), h.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
-        h.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"]), h.make_node("Conv", ["d", "dw"], ["y"], kernel_shape=[3, 3]),
+        h.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"]),
+        h.make_node("Conv", ["d", "dw"], ["y"], kernel_shape=[3, 3]),
     ]  # fmt: skip
     return model(nodes, [value("x", (1, 3, 16, 16))], [value("y", (1, 4, 14, 14))], stored)
 

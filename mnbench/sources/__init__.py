@@ -160,6 +160,32 @@ def scheme_of(text: str) -> tuple[str, str]:
     return "catalog", text
 
 
+def is_name(text: str) -> bool:
+    """Say whether what a user named can be a network of the catalog and nothing else."""
+    try:
+        return scheme_of(text) == ("catalog", text)
+    except UsageError:
+        return False
+
+
+def same(model: Model, text: str) -> bool:
+    """Say whether a text, such as another path to the same file, names a model."""
+    try:
+        scheme, locator = scheme_of(text)
+    except UsageError:
+        return False
+    if scheme != model.source.scheme:
+        return False
+    return locator == model.source.locator or (scheme in SUFFIXES.values() and _is_file(locator, model.source.locator))
+
+
+def _is_file(path: str, known: str) -> bool:
+    try:
+        return Path(path).samefile(known)
+    except (OSError, ValueError):
+        return False
+
+
 def _with_shapes(model: Model, shapes: Shapes) -> Model:
     given = (TensorSpec(name=name, dtype="", dims=(BATCH if sizes[:1] == (1,) else sizes[0], *sizes[1:]))
              for name, sizes in shapes.items() if sizes)  # fmt: skip

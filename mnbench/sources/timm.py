@@ -63,7 +63,8 @@ def image_model(scheme: str, name: str, shapes: Mapping[str, tuple[int, ...]]) -
         title=f"{scheme}:{name}",
         source=Source(scheme=scheme, locator=name),
         inputs=(
-            TensorSpec(name=INPUT, dtype="float32", dims=(BATCH, *given[1:])) if given
+            TensorSpec(name=INPUT, dtype="float32", dims=(BATCH, *given[1:]))
+            if given
             else TensorSpec(name=INPUT, dtype="", dims=()),
         ),
     )
