@@ -154,8 +154,8 @@ def _answers(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception:
-        return None, [Remark(code="not-compared", observed=f"{NOT_COMPARED}: onnxruntime cannot open the file")]
+    except Exception as error:
+        return None, [Remark(code="not-compared", observed=f"{NOT_COMPARED}: {explained(str(error), ort.__version__)}")]
     feed = {spec.name: ort_value(array, spec.dtype) for spec, array in zip(inputs, arrays, strict=True)}
     try:
         first = _run(session, feed)

@@ -136,7 +136,10 @@ def _describe(text: str, shapes: Shapes) -> Model:
     source = get(scheme)
     if sentence := source.missing():
         raise MissingPackageError(sentence)
-    return replace(source.describe(locator, shapes), title=text)
+    try:
+        return replace(source.describe(locator, shapes), title=text)
+    except MemoryError:
+        raise UsageError(f"the model {text_of(text)!r} needs more memory than there is, to be read alone.") from None
 
 
 def scheme_of(text: str) -> tuple[str, str]:
