@@ -21,7 +21,7 @@ def main() -> int:
         return 2
     # numpy's threads only add up figures here; where a limit of processes forbids them, OpenBLAS would interrupt this one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from mnbench.cli import main as run
+    from mnbench.cli.main import main as run
 
     return run()
 

@@ -36,7 +36,7 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     Exports what the cache lacks. The affinity is restored and the sessions are closed afterwards.
     """
     from mnbench import backends, environment, sources
-    from mnbench.compare import spec_of
+    from mnbench.commands.compare import spec_of
     from mnbench.export import ensure_all
     from mnbench.measure import timing
     from mnbench.measure.messages import OpenRequest

@@ -23,6 +23,7 @@ from mnbench.records import (
     LaunchFailure,
     Model,
     ModelCard,
+    ModelFacts,
     Plan,
     Published,
     PublishedLatency,
@@ -155,6 +156,7 @@ def make_run(
         environment=environment(cpu_model),
         plan=plan,
         artifacts=tuple(artifact(card) for card in cards),
+        facts=tuple(facts_of(card) for card in cards),
         samples=tuple(samples(case, launch, values[case.id]) for case in cases for launch in range(2)),
     )
     return run, make_analysis(run, values, width_pct)
@@ -248,9 +250,12 @@ def artifact(card: ModelCard) -> Artifact:
         max_abs_error=2e-6,
         max_rel_error=1e-6,
         feed_path=f"{card.name}.npz",
-        params=int(card.params[0].value) + 17,
-        madds=int(card.madds[0].value) + 1,
     )
+
+
+def facts_of(card: ModelCard) -> ModelFacts:
+    """Return counts beside the published ones."""
+    return ModelFacts(model=card.name, params=int(card.params[0].value) + 17, madds=int(card.madds[0].value) + 1)
 
 
 def samples(case: Case, launch: int, latency_ms: float) -> Samples:

@@ -103,4 +103,6 @@ def a_run(plan: Plan, *samples: Samples, **changes: Any) -> Run:
         "id": "r1", "started_utc": "2026-01-01T00:00:00+00:00", "finished": True, "measuring_s": 1.0,
         "environment": an_environment(), "plan": plan, "artifacts": (), "samples": samples,
     }  # fmt: skip
-    return Run(**{**fields, **changes})
+    fields |= changes
+    counted = {file.facts.model: file.facts for file in fields["artifacts"] if file.facts}
+    return Run(**{"facts": tuple(counted.values()), **fields})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mnbench import catalog
-from mnbench.records import Artifact, Case, Estimate, Format, Run
-from mnbench.study_records import Finding
+from mnbench.records import Artifact, Case, Estimate, Format, ModelFacts, Run
+from mnbench.records.study import Finding
 from tests.builders import a_spec, model_of
 from tests.conftest import a_launch, a_plan, a_round, a_run
 
@@ -51,13 +51,17 @@ def a_key_case(model: str, backend: str, threads: int = 1, batch: int = 1) -> Ca
     return Case(model=model, backend=backend, threads=threads, batch=batch)
 
 
+COUNTS = ("params", "layers", "uncounted", "denormal_weights", "denormal_activations")
+
+
 def an_artifact(model: str, madds: int, **changes: Any) -> Artifact:
     fields: dict[str, Any] = {
         "spec": a_spec(model), "format": Format.ONNX,
         "path": f"{model}.onnx", "sha256": {}, "size_bytes": 1, "exporter": "none", "max_abs_error": 0.0, "max_rel_error": 0.0,
-        "explained_rel_error": {"fp32": 1e-3}, "feed_path": "", "params": 1_000_000, "madds": madds,
+        "explained_rel_error": {"fp32": 1e-3}, "feed_path": "",
     }  # fmt: skip
-    return Artifact(**{**fields, **changes})
+    counted = {"params": 1_000_000, "madds": madds} | {name: changes.pop(name) for name in COUNTS if name in changes}
+    return Artifact(**{**fields, "facts": ModelFacts(model=model, **counted), **changes})
 
 
 def figure_of(finding: Finding, label: str) -> Estimate:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError, WorkerError
 from mnbench.records import Artifact
 from mnbench.sources.feeds import Feed as Feed
-from mnbench.tables import keeps_its_name
+from mnbench.system.tables import keeps_its_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -8,9 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-import mnbench
 from mnbench.backends import Feed
 from mnbench.records import Artifact, Format
+from mnbench.system.version import VERSION
 
 
 class NullSession:
@@ -21,7 +21,7 @@ class NullSession:
             "threads": str(threads),
             "streams": "1",
             "precision": precision,
-            "version": mnbench.__version__,
+            "version": VERSION,
         }
 
     def run(self) -> None:

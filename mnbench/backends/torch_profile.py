@@ -27,7 +27,7 @@ class ProfiledTorch(TorchSession):
 
     def __init__(self, path: Path, artifact: Artifact, feed: Feed, *, threads: int) -> None:
         super().__init__(path, artifact.spec, feed, threads=threads)
-        self._layers = [layer.name for layer in artifact.layers]
+        self._layers = [layer.name for layer in artifact.facts.layers] if artifact.facts else []
         self._runs = 0
         self._profiler: Any = None
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from mnbench.environment import budget, memory, state, topology
 from mnbench.environment.kernel import clock_source, meminfo_bytes, read, read_cpus, read_int
 from mnbench.environment.virtual import virtualisation
-from mnbench.files import text_of
 from mnbench.records import Cache, CpuKind, Environment
-from mnbench.telemetry import VARIABLES
+from mnbench.system.files import text_of
+from mnbench.system.telemetry import VARIABLES
 
 ISA_FLAGS = (
     "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16",

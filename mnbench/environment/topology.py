@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mnbench.environment import arm
 from mnbench.environment.kernel import read, read_cpus, read_int
-from mnbench.host_records import CpuKind
+from mnbench.records.host import CpuKind
 
 SIBLINGS = ("core_cpus_list", "thread_siblings_list")
 """The same list by its new and its old name."""

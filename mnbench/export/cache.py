@@ -26,7 +26,7 @@ from mnbench import catalog, sources
 from mnbench.environment import package_version
 from mnbench.errors import ExportError
 from mnbench.export.ways import Edge, exporter_of, way
-from mnbench.records import Artifact, ExportSpec, LayerCost, Remark, TensorSpec
+from mnbench.records import Artifact, ExportSpec, ModelFacts, Remark, TensorSpec
 
 LAYOUT = 2
 """Raised when the content of a folder changes its meaning; part of every digest."""
@@ -47,17 +47,12 @@ class Made:
     exporter: str
     max_abs_error: float
     max_rel_error: float
-    params: int
-    madds: int
-    denormal_weights: int
-    denormal_activations: int
-    uncounted: tuple[str, ...]
     explained_rel_error: Mapping[str, float]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     feed_path: str = ""
     """Relative to the cache; empty for `feed.npz` in the folder itself."""
-    layers: tuple[LayerCost, ...] = ()
+    facts: ModelFacts | None = None
     reference: str = "torch"
     strict: bool = True
     remarks: tuple[Remark, ...] = ()

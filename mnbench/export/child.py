@@ -24,8 +24,8 @@ import msgspec
 from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, MnbenchError
 from mnbench.export.cache import ensure, on_wait
-from mnbench.processes import die_with_parent, pipe, quiet, refusal
 from mnbench.records import ExportSpec
+from mnbench.system.processes import die_with_parent, pipe, quiet, refusal
 
 COMMAND = "import sys; from mnbench.export.child import main; sys.exit(main())"
 """Not `-m`: Python would warn that the package has imported this module already, as the last line of a process that dies."""

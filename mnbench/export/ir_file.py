@@ -53,7 +53,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         reference="" if graph.random_operators else REFERENCE,
         strict=False,
         remarks=tuple(remarks),
-        **counted(facts, images(spec)),
+        facts=counted(spec.model, facts, images(spec)),
     )
 
 

@@ -17,7 +17,7 @@ from mnbench.export.inputs import filled
 from mnbench.graph import onnx_facts
 from mnbench.graph.costs import GraphFacts
 from mnbench.graph.onnx_file import OnnxGraph, read
-from mnbench.records import ExportSpec, LayerCost, Remark, TensorSpec
+from mnbench.records import ExportSpec, LayerCost, ModelFacts, Remark, TensorSpec
 from mnbench.sources import feeds
 from mnbench.sources.feeds import Array
 from mnbench.sources.ort_values import bits_of, explained, ort_value
@@ -61,7 +61,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         reference=reference,
         strict=False,
         remarks=tuple(remarks),
-        **counted(facts, images(spec)),
+        facts=counted(spec.model, facts, images(spec)),
     )
 
 
@@ -76,16 +76,16 @@ def images(spec: ExportSpec) -> int:
     return spec.batch if any(sizes[:1] == (spec.batch,) for sizes in spec.sizes.values()) else 1
 
 
-def counted(facts: GraphFacts, number: int) -> dict[str, Any]:
-    """Return the counts of a graph for one image of `number`, as fields of `Made`."""
-    return {
-        "params": facts.params,
-        "madds": facts.madds // number,
-        "layers": tuple(per_image(layer, number) for layer in facts.layers),
-        "denormal_weights": facts.denormal_weights,
-        "denormal_activations": 0,
-        "uncounted": facts.uncounted,
-    }
+def counted(model: str, facts: GraphFacts, number: int) -> ModelFacts:
+    """Return the counts of a graph for one image of `number`."""
+    return ModelFacts(
+        model=model,
+        params=facts.params,
+        madds=facts.madds // number,
+        layers=tuple(per_image(layer, number) for layer in facts.layers),
+        uncounted=facts.uncounted,
+        denormal_weights=facts.denormal_weights,
+    )
 
 
 def per_image(layer: LayerCost, number: int) -> LayerCost:

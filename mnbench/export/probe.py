@@ -9,7 +9,7 @@ import msgspec
 from mnbench.catalog import probes
 from mnbench.errors import UsageError
 from mnbench.export.cache import Made
-from mnbench.records import ExportSpec, LayerCost
+from mnbench.records import ExportSpec, LayerCost, ModelFacts
 from mnbench.sources import feeds
 
 
@@ -42,14 +42,9 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         exporter="mnbench",
         max_abs_error=0.0,
         max_rel_error=0.0,
-        params=0,
-        madds=work.madds,
-        denormal_weights=0,
-        denormal_activations=0,
-        uncounted=(),
+        facts=ModelFacts(model=spec.model, params=0, madds=work.madds, layers=(work,)),
         explained_rel_error={"fp32": 0.0, "bf16": 0.0, "int8": 0.0},
         inputs=(),
         outputs=(),
         reference="",
-        layers=(work,),
     )

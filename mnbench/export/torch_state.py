@@ -14,7 +14,7 @@ from mnbench.catalog.operators import CHAIN_FAMILY
 from mnbench.errors import ExportError
 from mnbench.export.cache import MAX_REL_ERROR, Made
 from mnbench.export.inputs import filled
-from mnbench.records import ExportSpec, LayerCost, Remark, TensorSpec
+from mnbench.records import ExportSpec, LayerCost, ModelFacts, Remark, TensorSpec
 from mnbench.sources import feeds
 from mnbench.sources.modules import call_inputs, explained, flatten
 
@@ -59,18 +59,21 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         exporter=f"torch {torch.__version__}",
         max_abs_error=0.0,
         max_rel_error=0.0,
-        params=counts.params,
-        madds=counts.madds,
-        denormal_weights=denormals.weights,
-        denormal_activations=denormals.activations,
-        uncounted=counts.uncounted,
+        facts=ModelFacts(
+            model=spec.model,
+            params=counts.params,
+            madds=counts.madds,
+            layers=layer_costs(counts),
+            uncounted=counts.uncounted,
+            denormal_weights=denormals.weights,
+            denormal_activations=denormals.activations,
+        ),
         explained_rel_error={"fp32": MAX_REL_ERROR, **_explained_in_bf16(spec, module, tensors, outputs)},
         inputs=inputs,
         outputs=specs,
         reference="torch",
         strict=strict,
         remarks=tuple(remarks),
-        layers=layer_costs(counts),
     )
 
 

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from mnbench.errors import ModelFileError
-from mnbench.files import text_of
 from mnbench.graph.onnx_nodes import all_tensors, dtype_name
 from mnbench.graph.opening import HEAD_BYTES, open_regular, refuse_git_lfs, shown
 from mnbench.graph.tensors import bytes_needed
+from mnbench.system.files import text_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto

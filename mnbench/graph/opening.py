@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mnbench.errors import ModelFileError
-from mnbench.files import text_of
+from mnbench.system.files import text_of
 
 HEAD_BYTES = 512
 GIT_LFS = b"version https://git-lfs.github.com/spec/"

@@ -20,9 +20,9 @@ from pathlib import Path
 from mnbench.environment import available_memory_bytes
 from mnbench.measure.conductor import Already, Conductor, Progress, Sink
 from mnbench.measure.sweep import Sweeps
-from mnbench.processes import spare_files
 from mnbench.records import Artifact, Case, Caveat, Plan
 from mnbench.stats.analysis import pairs_of
+from mnbench.system.processes import spare_files
 
 WORKER_BYTES = 400 << 20
 """Memory to allow for one live worker: the largest network of the table takes about 300 MiB in either runtime."""

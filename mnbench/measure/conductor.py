@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from mnbench.errors import WorkerError
-from mnbench.files import text_of
 from mnbench.measure.allocation import unfinished
 from mnbench.measure.disturbance import disturbances
 from mnbench.measure.gaps import MOST_TOLD, GapWatch
@@ -24,9 +23,10 @@ from mnbench.measure.launcher import Worker
 from mnbench.measure.layout import layout_of
 from mnbench.measure.messages import OpenReply, OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.workload import UsualSpeed
-from mnbench.records import NULL_BACKEND, Artifact, Case, Caveat, LaunchFailure, Layout, Memory, Plan, Round, Samples
+from mnbench.records import BEFORE_LAUNCH, Artifact, Case, Caveat, LaunchFailure, Layout, Memory, Plan, Round, Samples
 from mnbench.stats.condition import LOADED, LOADED_SHARE, busy_cpus
 from mnbench.stats.rounds import usable_rounds
+from mnbench.system.files import text_of
 
 MOST_REPEATS = 1
 """Extra attempts at a disturbed round."""
@@ -101,6 +101,7 @@ class Conductor:
         self._wave = already.waves
         self._block = max((samples.block for samples in already.samples), default=0)
         self._wave_s: list[float] = []
+        self._without_file = {failure.case.id for failure in already.failures if failure.launch == BEFORE_LAUNCH}
         self._failures = Counter(failure.case.id for failure in already.failures)
         self._failed_launches: set[tuple[str, int]] = set()
         self._weighed = {(memory.case.id, memory.launch) for memory in already.memory}
@@ -303,8 +304,8 @@ class Conductor:
                 self._sink.caveat(gap.caveat(self._gaps_told))
 
     def _given_up(self, case: Case) -> bool:
-        """A case is left out after two failures, after one if it never gave a figure in this sitting, and without a file."""
-        if case.backend != NULL_BACKEND and not self._artifacts[case.id]:
+        """A case is left out after two failures, after one if it never gave a figure in this sitting, and without its file."""
+        if case.id in self._without_file:
             return True
         gave_figures = any(samples.case == case and samples.rounds for samples in self._samples.values())
         if any(failed == case.id for failed, _ in self._failed_launches) and not gave_figures:

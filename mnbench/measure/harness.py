@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from mnbench.processes import quiet
+from mnbench.system.processes import quiet
 
 PACKAGE = Path(__file__).parents[1]
 BOOTSTRAP = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,10 +28,10 @@ class _Handler:
 def terminated_as_interrupt() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the work as Ctrl-C does, each unless it is ignored (nohup): children end, the run is stored.
 
-    A second signal does not stop that. Within another such block this one changes nothing.
+    A second signal does not stop that. Within another such block, or in another thread, this one changes nothing.
     """
-    if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
-        yield
+    if isinstance(signal.getsignal(signal.SIGTERM), _Handler) or threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread set handlers
         return
     handler = _Handler()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends, processes
+from mnbench import backends
 from mnbench.environment import memory_limit_bytes, oom_kills
 from mnbench.errors import WorkerError
 from mnbench.measure import harness, messages
 from mnbench.measure.messages import Failed, Message, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.timing import LEAST_TO_SETTLE
 from mnbench.records import Case
+from mnbench.system import processes
 
 LOG_TAIL_LINES = 20
 LONGEST_LAST_LINE = 400

@@ -33,7 +33,7 @@ from mnbench.measure.launcher import environment_of
 from mnbench.measure.messages import OpenRequest, RoundReply, RoundRequest
 from mnbench.measure.worker import check_affinity, measure_round, open_session
 from mnbench.measure.workload import ReferenceWorkload, UsualSpeed
-from mnbench.processes import die_with_parent
+from mnbench.system.processes import die_with_parent
 
 WARM_UP = RoundRequest(settle_ms=100.0, target_ms=1.0)
 """With the first inference, what the profile forgets."""

@@ -32,9 +32,9 @@ from mnbench.measure.counters import CounterReader
 from mnbench.measure.messages import Failed, OpenReply, OpenRequest, RoundReply, RoundRequest, Started
 from mnbench.measure.planted import SlowedSession
 from mnbench.measure.workload import ReferenceStream, ReferenceWorkload
-from mnbench.processes import bound_files, die_with_parent
 from mnbench.records import Artifact, Remark
 from mnbench.sources.feeds import Difference, difference
+from mnbench.system.processes import bound_files, die_with_parent
 
 SPIN_S = 0.01
 LONGEST_FILE_BYTES = 64 << 20

@@ -11,16 +11,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mnbench.errors import UnknownNameError
+from mnbench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from mnbench.report.view import View
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 """It warns on standard error where it cannot write its cache to the user's home; the plots are the same."""
+
+ENTRY_POINT_GROUP = "mnbench.reports"
 
 FORMATS = {
     "summary": "mnbench.report.csv_files:write_summary",
@@ -41,12 +44,23 @@ class Write(Protocol):
         """Write the format's files into `directory`, each atomically, and return their paths."""
 
 
+def names() -> tuple[str, ...]:
+    """Names of all formats: the built-in ones, then those other packages add."""
+    return tuple(dict.fromkeys([*FORMATS, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))]))
+
+
 def load(name: str) -> Write:
-    """Return the function that writes the format `name`. Raises UnknownNameError for a name not in `FORMATS`."""
-    if name not in FORMATS:
-        raise UnknownNameError("report format", name, FORMATS)
-    module, _, function = FORMATS[name].partition(":")
-    return cast(Write, getattr(import_module(module), function))
+    """Return the function that writes the format `name`. Raises UnknownNameError; UsageError where it cannot be loaded."""
+    if name in FORMATS:
+        module, _, function = FORMATS[name].partition(":")
+        return cast(Write, getattr(import_module(module), function))
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            try:
+                return cast(Write, entry.load())
+            except Exception as error:  # another package's code; whatever it raises, the user gets a sentence
+                raise UsageError(f"report format {name!r} ({entry.value}) cannot be loaded: {error!r}.") from error
+    raise UnknownNameError("report format", name, names())
 
 
 def write_all(view: View, directory: Path, formats: Iterable[str] | None = None) -> list[Path]:
@@ -54,5 +68,5 @@ def write_all(view: View, directory: Path, formats: Iterable[str] | None = None)
 
     Raises UnknownNameError for an unknown format, StoreError when a file cannot be written.
     """
-    wanted = [name for name in FORMATS if name not in STUDY_ONLY] if formats is None else formats
+    wanted = [name for name in names() if name not in STUDY_ONLY] if formats is None else formats
     return [path for name in wanted for path in load(name)(view, directory)]

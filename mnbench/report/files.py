@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnbench import files
 from mnbench.errors import StoreError
+from mnbench.system import files
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mnbench.errors import StoreError
+from mnbench.records.study import Figure, Holds, StoredFindings
 from mnbench.report.numbers import bracketed, fixed, significant
-from mnbench.study_records import Figure, Holds, StoredFindings
 
 FILE = "findings.json"
 COUNTED = "counted"

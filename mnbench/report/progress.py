@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+NOTEBOOK_CELLS = 24
+"""Of the bar in a notebook."""
+
 
 class ProgressView(Protocol):
-    """The listener of `mnbench.compare`, with an end."""
+    """The listener of `mnbench.commands.compare`, with an end."""
 
     def exporting(self, models: Sequence[str]) -> None: ...
 
@@ -43,8 +46,16 @@ class Standing(Protocol):
 
 @contextmanager
 def listener(*, quiet: bool) -> Iterator[ProgressView]:
-    """Yield a bar when standard error is a terminal, else a view that says only for what it waits; with `quiet` nothing."""
-    view: ProgressView = Silent() if quiet or sys.stderr is None else Bar() if sys.stderr.isatty() else Log()
+    """Yield a bar when standard error is a terminal or this is a notebook, else a view that says only for what it waits.
+
+    With `quiet`, nothing.
+    """
+    if quiet or sys.stderr is None:
+        view: ProgressView = Silent()
+    elif "ipykernel" in sys.modules:
+        view = Notebook()
+    else:
+        view = Bar() if sys.stderr.isatty() else Log()
     try:
         yield view
     finally:
@@ -123,6 +134,35 @@ class Bar:
     def _draw(self, description: str, completed: float, total: float, left: str) -> None:
         self._progress.update(self._task, description=description[:44], completed=completed, total=total, left=left)
         self._progress.refresh()
+
+
+class Notebook(Silent):
+    """One line under the cell of a notebook, drawn anew; taken away at the end."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": "mnbench"}, raw=True, display_id=True)
+
+    def exporting(self, models: Sequence[str]) -> None:
+        self._draw(f"checking and exporting {len(models)} models", 0.0)
+
+    def exported(self, model: str) -> None:
+        self._draw(f"exported {model}", 0.0)
+
+    def waiting(self, model: str) -> None:
+        self._draw(_wait(model), 0.0)
+
+    def measuring(self, progress: Standing) -> None:
+        done = progress.elapsed_s / max(1e-9, progress.elapsed_s + progress.left_s)
+        self._draw(f"wave {progress.wave}/{progress.waves}: {progress.what}, {progress.left_s:.0f} s left", done)
+
+    def close(self) -> None:
+        self._handle.update({"text/plain": ""}, raw=True)
+
+    def _draw(self, text: str, done: float) -> None:
+        filled = round(done * NOTEBOOK_CELLS)
+        self._handle.update({"text/plain": f"{'█' * filled}{'░' * (NOTEBOOK_CELLS - filled)} {text}"}, raw=True)
 
 
 def _wait(model: str) -> str:

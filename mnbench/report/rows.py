@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from mnbench.records import (
     Accuracy,
     Analysis,
-    Artifact,
     Case,
     CaseResult,
     Comparison,
     Condition,
     Estimate,
     Format,
+    ModelFacts,
     PublishedLatency,
     Run,
     Samples,
@@ -198,9 +198,8 @@ class _Facts:
         self._condition = analysis.condition
         self._results = {result.case.id: result for result in analysis.results}
         self._cards = {card.name: card for card in run.models}
-        self._artifacts: dict[str, Artifact] = {}
-        for artifact in run.artifacts:  # the counts are the same in every format
-            self._artifacts.setdefault(artifact.spec.model, artifact)
+        self._counted = {facts.model: facts for facts in run.facts}
+        self._probes = {artifact.spec.model for artifact in run.artifacts if artifact.format == Format.PROBE}
         self._samples: dict[str, list[Samples]] = {}
         for samples in run.samples:
             self._samples.setdefault(samples.case.id, []).append(samples)
@@ -214,7 +213,7 @@ class _Facts:
     def row(self, case: Case) -> CaseRow:
         plan, result = self._run.plan, self._results.get(case.id)
         card, baseline = self._cards.get(case.model), self._cards.get(plan.baseline)
-        artifact, latency = self._artifacts.get(case.model), in_ms(result.latency_ns if result else None)
+        counted, latency = self._counted.get(case.model), in_ms(result.latency_ns if result else None)
         launches = self._samples.get(case.id, [])
         memory = result.memory_bytes if result else None
         return CaseRow(
@@ -223,8 +222,8 @@ class _Facts:
             series=self._series.get(case.id, case.backend),
             resolution=card.resolution if card else None,
             accuracy=card.accuracy[0] if card and card.accuracy else None,
-            params=artifact.params if artifact else None,
-            madds=artifact.madds if artifact else None,
+            params=counted.params if counted else None,
+            madds=counted.madds if counted else None,
             paper=headline_latency(card, baseline),
             paper_ratio=None if case.environment else paper_ratio(card, baseline),
             latency_ms=latency,
@@ -233,7 +232,7 @@ class _Facts:
             first_ms=in_ms(result.first_ns if result else None),
             load_ms=in_ms(result.load_ns if result else None),
             peak_memory_mib=None if memory is None else memory / BYTES_PER_MIB,
-            roofline_pct=self._roofline_pct(case, artifact, latency),
+            roofline_pct=self._roofline_pct(case, counted, latency),
             ratio=finite(result.vs_baseline.ratio) if result and result.vs_baseline and latency else None,
             verdict=self._verdict(case, result, latency),
             launches=result.launches if result else 0,
@@ -245,10 +244,10 @@ class _Facts:
             too_noisy=result.too_noisy if result else False,
         )
 
-    def _roofline_pct(self, case: Case, artifact: Artifact | None, latency_ms: Estimate | None) -> Estimate | None:
-        if artifact is None or artifact.format == Format.PROBE or latency_ms is None:
+    def _roofline_pct(self, case: Case, counted: ModelFacts | None, latency_ms: Estimate | None) -> Estimate | None:
+        if counted is None or case.model in self._probes or latency_ms is None:
             return None
-        floor_ns = roofline.floor_ns(artifact.layers, self._ceilings, case.precision, case.threads, case.batch)
+        floor_ns = roofline.floor_ns(counted.layers, self._ceilings, case.precision, case.threads, case.batch)
         return None if floor_ns is None else latency_ms.under(100 * floor_ns / NS_PER_MS)
 
     def _verdict(self, case: Case, result: CaseResult | None, latency: Estimate | None) -> str | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mnbench.errors import MissingPackageError, UnknownNameError, UsageError
-from mnbench.files import text_of
 from mnbench.records import BATCH, Case, Model, Source, TensorSpec
 from mnbench.sources.naming import distinct
+from mnbench.system.files import text_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

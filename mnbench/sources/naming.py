@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mnbench.records import Model
-from mnbench.tables import keeps_its_name
+from mnbench.system.tables import keeps_its_name
 
 LONGEST = 48
 """Characters of an id: with backend, precision and the rest the name of a log stays below 255 bytes in most alphabets."""

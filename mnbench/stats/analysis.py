@@ -17,12 +17,12 @@ from dataclasses import replace
 from mnbench.records import (
     NULL_BACKEND,
     Analysis,
-    Artifact,
     Case,
     CaseResult,
     Caveat,
     Comparison,
     Estimate,
+    ModelFacts,
     Plan,
     Run,
     Samples,
@@ -355,7 +355,7 @@ def _of_launches(times_ns: Sequence[int], plan: Plan) -> Estimate | None:
 def _caveats(
     run: Run, results: Sequence[CaseResult], launches: Mapping[str, Sequence[Samples]], noisy: Collection[str]
 ) -> Iterable[Caveat]:
-    yield from _denormal(run.artifacts)
+    yield from _denormal(run.facts)
     yield from _remarks(run)
     for result in results:
         case_id = result.case.id
@@ -497,13 +497,13 @@ def _disturbed(case_id: str, launches: Sequence[Samples], *, too_noisy: bool) ->
             )
 
 
-def _denormal(artifacts: Iterable[Artifact]) -> Iterable[Caveat]:
-    counts = {a.spec.model: (a.denormal_weights, a.params, a.denormal_activations) for a in artifacts}
-    for model, (weights, params, activations) in counts.items():
-        if weights or activations:
+def _denormal(facts: Iterable[ModelFacts]) -> Iterable[Caveat]:
+    for found in facts:
+        if found.denormal_weights or found.denormal_activations:
             yield Caveat(
                 code="denormals",
-                subject=model,
-                observed=f"{weights:,} of {params:,} weights and {activations:,} activations are denormal",
+                subject=found.model,
+                observed=f"{found.denormal_weights:,} of {found.params:,} weights are denormal, and "
+                f"{found.denormal_activations:,} activations",
                 advice="Runtimes treat denormals differently and may be many times slower; use weights without them.",
             )

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mnbench.records import (
-    Artifact,
     Bandwidth,
     Case,
     Ceilings,
@@ -36,6 +35,7 @@ from mnbench.records import (
     Estimate,
     Format,
     LayerCost,
+    ModelFacts,
     Peak,
     Run,
     Samples,
@@ -158,11 +158,12 @@ class Rate:
 
 def probe_rates(run: Run) -> Iterator[Rate]:
     """Yield what each probe of a run reached, in the plan's order."""
-    work = {artifact.spec.model: artifact for artifact in run.artifacts if artifact.format == Format.PROBE}
+    probes = {artifact.spec.model for artifact in run.artifacts if artifact.format == Format.PROBE}
+    work = {facts.model: facts for facts in run.facts if facts.model in probes}
     logs = logs_by_case(run) if work else {}
     for case in run.plan.cases:
-        if (artifact := work.get(case.model)) is not None:
-            amount, level = _work(artifact, case.threads, run.environment)
+        if (facts := work.get(case.model)) is not None:
+            amount, level = _work(facts, case.threads, run.environment)
             mine = logs.get(case.id, {})
             latency = latency_of(mine, run.plan.level)
             per_s = None if latency is None else per_second(amount, latency)
@@ -278,9 +279,9 @@ def logs_by_case(run: Run) -> dict[str, dict[int, float]]:
     return {case_id: {} if case_id in noisy else launch_logs(launches) for case_id, launches in grouped.items()}
 
 
-def _work(artifact: Artifact, threads: int, host: Environment) -> tuple[int, int | None]:
+def _work(facts: ModelFacts, threads: int, host: Environment) -> tuple[int, int | None]:
     """Return the work of one call by all threads, and the level it happens in (None for MAdds)."""
-    (work,) = artifact.layers
+    (work,) = facts.layers
     if work.madds:
         return work.madds, None
     buffers = threads * MOVED_BYTES * work.params

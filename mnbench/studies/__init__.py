@@ -19,12 +19,13 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends, compare, report, store
+from mnbench import backends, report, store
+from mnbench.commands import compare
 from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
-from mnbench.files import write_atomically
 from mnbench.records import Caveat, Plan, Run, Severity
+from mnbench.records.study import Conclusion, Facts, StoredFindings, StudyOptions
 from mnbench.studies.common.planning import less_than_full, timed_cases
-from mnbench.study_records import Conclusion, Facts, StoredFindings, StudyOptions
+from mnbench.system.files import write_atomically
 
 SHARED = "common"
 """The one package here that is no study."""

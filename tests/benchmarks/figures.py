@@ -62,14 +62,17 @@ infer = lambda: session.run(None, {name: feed})
     "openvino": """
 import openvino as ov
 compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"})
-infer = lambda: compiled([feed])
+request = compiled.create_infer_request()
+request.set_input_tensor(ov.Tensor(feed, shared_memory=True))  # compiled([feed]) would copy the image in each call
+infer = request.infer
 """,
     "torch": """
 import torch
 from mnbench import catalog, zoo
 torch.set_num_threads(threads)
 module, image = zoo.build(catalog.card(model), weights=torch.load(path, weights_only=True)), torch.from_numpy(feed)
-torch.inference_mode().__enter__()
+guard = torch.inference_mode()  # without a name it ends at once, and the loop would build graphs of gradients
+guard.__enter__()
 infer = lambda: module(image)
 """,
 }

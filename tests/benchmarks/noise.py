@@ -19,7 +19,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from mnbench import compare, stats, store
+from mnbench import stats, store
+from mnbench.commands import compare
 from mnbench.records import Verdict
 from mnbench.report.progress import Silent
 

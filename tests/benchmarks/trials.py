@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnbench import compare, stats, store
+from mnbench import stats, store
+from mnbench.commands import compare
 from mnbench.records import Case, Comparison, Plan, Run, Verdict
 from mnbench.report.progress import Silent
 from mnbench.stats.analysis import compare_pairs, differences_of, pairs_of, trusted_samples

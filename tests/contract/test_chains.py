@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from mnbench import catalog
-from mnbench.compare import OPSET
+from mnbench.commands.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.records import Format
 from tests.builders import a_spec

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from mnbench import catalog, zoo
-from mnbench.compare import OPSET
+from mnbench.commands.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.graph import ir_facts, ir_file, onnx_facts, onnx_file
 from mnbench.graph.costs import GraphFacts
@@ -72,7 +72,7 @@ def dropped_offsets(name: str) -> int:
 
 def require_same_layers(name: str, found: GraphFacts, artifact: Artifact) -> None:
     """Layers equal the module's, but for the map that a convolution reads which took over the padding before it."""
-    pairs = list(zip(without_params(found.layers), without_params(artifact.layers), strict=True))
+    pairs = list(zip(without_params(found.layers), without_params(artifact.facts.layers), strict=True))
     others = [(layer, module) for layer, module in pairs if layer != module]
     assert len(others) == FUSED_PADDING.get(name, 0)
     for layer, module in others:
@@ -88,13 +88,13 @@ def test_an_onnx_file_counts_like_its_module(name: str, artifacts: dict[tuple[st
     path = cache / artifact.path
     graph = onnx_file.read(path)
     found = onnx_facts.facts(graph)
-    assert (found.madds, found.uncounted, found.notes) == (artifact.madds, artifact.uncounted, ())
+    assert (found.madds, found.uncounted, found.notes) == (artifact.facts.madds, artifact.facts.uncounted, ())
     require_same_layers(name, found, artifact)
     # Folding turns gamma and beta of each channel into one offset. Fresh weights have offsets of 0 and equal gammas.
     saved = folded_channels(name, path) + dropped_offsets(name) + shared_values(path)
-    assert found.params == artifact.params - saved
+    assert found.params == artifact.facts.params - saved
     assert found.params == sum(weight.elements for weight in graph.weights if weight.parameter)
-    assert found.denormal_weights == artifact.denormal_weights == 0
+    assert found.denormal_weights == artifact.facts.denormal_weights == 0
     assert graph.sha256 == artifact.sha256[artifact.path]
     assert (graph.random_operators, graph.data_dependent) == ({}, {})
 

@@ -11,7 +11,7 @@ import pytest
 
 from mnbench import environment, store
 from mnbench.backends.openvino import OpenVinoBackend, OpenVinoSession
-from mnbench.compare import already
+from mnbench.commands.compare import already
 from mnbench.errors import WorkerError
 from mnbench.export import ensure_all
 from mnbench.measure import worker

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mnbench import backends, environment, store
-from mnbench.compare import OPSET
+from mnbench.commands.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.export.onnx import reordered
 from mnbench.measure import worker

@@ -50,7 +50,7 @@ def test_every_layer_is_one_node_and_the_nodes_do_not_take_longer_than_the_whole
         for n in reply.nodes
     )
     seen = Profile(model=model, backend=name, cut_ns=reply.cut_ns, whole_ns=(reply.whole_ns,), nodes=nodes)
-    layers = request.artifact.layers
+    layers = request.artifact.facts.layers
     parts = parts_of(seen, layers)
     assert unclaimed(parts, layers) == []
     assert sorted(layer.name for part in parts for layer in part.layers) == sorted(layer.name for layer in layers)

@@ -25,7 +25,7 @@ for kind, order in (pair.split(":") for pair in sys.argv[4:]):
 
 
 def digests(cache, model, *pairs):
-    from mnbench.compare import OPSET
+    from mnbench.commands.compare import OPSET
 
     done = subprocess.run([sys.executable, "-c", MAKE, str(cache), model, str(OPSET), *pairs], capture_output=True, text=True,
                           check=True, env=environment())  # fmt: skip

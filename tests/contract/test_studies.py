@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from mnbench import compare, store, studies
+from mnbench import store, studies
+from mnbench.commands import compare
 from mnbench.errors import UnknownNameError
 from mnbench.records import Verdict
+from mnbench.records.study import Conclusion, Holds, StudyOptions
 from mnbench.report.findings import read_findings
-from mnbench.study_records import Conclusion, Holds, StudyOptions
 from tests.conftest import a_run
 
 OPTIONS = StudyOptions(quick=True)

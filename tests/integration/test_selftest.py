@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mnbench import selftest, store
+from mnbench import store
+from mnbench.commands import selftest
 from tests.integration.command import SMALLEST, mnbench
 
 

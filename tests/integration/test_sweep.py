@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mnbench import compare, store
+from mnbench import store
+from mnbench.commands import compare
 from mnbench.measure.conduct import conduct
 from mnbench.records import Case
 from mnbench.stats import covariate

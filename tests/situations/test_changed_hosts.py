@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mnbench import compare, diff, environment, store
+from mnbench import environment, store
+from mnbench.commands import compare, diff
 from mnbench.records import CpuKind
 from mnbench.report import html
 from mnbench.report.terminal import render

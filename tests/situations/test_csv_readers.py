@@ -9,7 +9,8 @@ import math
 
 import pytest
 
-from mnbench import backends, report, store, tool_environments
+from mnbench import backends, report, store
+from mnbench.commands import tool_environments
 from mnbench.errors import UsageError
 from mnbench.records import ToolEnvironment
 from mnbench.report.view import view_of

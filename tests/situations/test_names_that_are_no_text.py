@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from mnbench import environment, listing, store, tool_environments
+from mnbench import environment, store
+from mnbench.commands import listing, tool_environments
 from mnbench.errors import StoreError, UsageError
 from mnbench.report import findings
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run

@@ -11,7 +11,7 @@ import pytest
 
 from mnbench import store
 from mnbench.__main__ import shadowing
-from mnbench.processes import LOUD
+from mnbench.system.processes import LOUD
 from tests.integration.command import QUICK, SMALLEST, environment, mnbench
 from tests.situations import situation
 from tests.situations.causes import preloaded

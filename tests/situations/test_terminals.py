@@ -12,12 +12,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mnbench import catalog, environment, listing, store, studies
+from mnbench import catalog, environment, store, studies
+from mnbench.commands import listing
+from mnbench.commands.selftest import SelfTest
 from mnbench.report import diff_table, findings, grid, host, selftest_text, terminal
 from mnbench.report import listing as lists
 from mnbench.report.numbers import bracketed, plus_minus
 from mnbench.report.view import view_of
-from mnbench.selftest import SelfTest
 from mnbench.stats.between_runs import diff
 from mnbench.stats.selftest import Power, Rate
 from tests.builders import make_run, v2_grid

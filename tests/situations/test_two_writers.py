@@ -10,8 +10,10 @@ import sys
 
 import pytest
 
-from mnbench import listing, store, tables
+from mnbench import store
+from mnbench.commands import listing
 from mnbench.errors import StoreError, UsageError
+from mnbench.system import tables
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.integration.command import SMALLEST, environment, mnbench
 from tests.situations import situation

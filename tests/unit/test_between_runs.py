@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats as oracle
 
-from mnbench.diff import setting_changes
+from mnbench.commands.diff import setting_changes
 from mnbench.records import Case, LaunchFailure, ToolEnvironment, Verdict
 from mnbench.report import diff_table
 from mnbench.stats.between_runs import diff

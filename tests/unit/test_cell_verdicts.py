@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 
 from mnbench.records import Estimate
+from mnbench.records.study import Holds
 from mnbench.studies.common import cell_verdicts as cells
-from mnbench.study_records import Holds
 
 YES, PARTLY, NO, OPEN = Holds.YES, Holds.PARTLY, Holds.NO, Holds.UNDECIDED
 

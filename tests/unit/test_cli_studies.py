@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mnbench import cli, compare, environment, store, studies
+from mnbench import environment, store, studies
+from mnbench.cli import main as cli
+from mnbench.commands import compare
 from mnbench.errors import MnbenchError, StoreError, UsageError
 from mnbench.records import Cache, Caveat, Severity
-from mnbench.study_records import StudyOptions
+from mnbench.records.study import StudyOptions
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run, an_environment
 
 CASE = a_case()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnbench import compare
+from mnbench.commands import compare
 from mnbench.errors import WorkerError
 from mnbench.measure import conduct as conducting
 from mnbench.measure import conductor, sweep

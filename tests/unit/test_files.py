@@ -1,6 +1,6 @@
 import pytest
 
-from mnbench.files import write_atomically
+from mnbench.system.files import write_atomically
 
 
 def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):

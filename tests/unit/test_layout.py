@@ -6,7 +6,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mnbench import compare, sources
+from mnbench import sources
+from mnbench.commands import compare
 from mnbench.export import Exports
 from mnbench.measure.layout import REPLICAS, layout_of
 from mnbench.records import Artifact, Format, Layout, Samples, ToolEnvironment
@@ -81,7 +82,7 @@ def an_artifact(spec, kind):
     path = f"{spec.model}-{kind}-{spec.node_order}"
     return Artifact(
         spec=spec, format=kind, path=path, sha256={path: "0"}, size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0,
-        explained_rel_error={"fp32": 1e-3}, feed_path="feed", params=1, madds=1,
+        explained_rel_error={"fp32": 1e-3}, feed_path="feed",
     )  # fmt: skip
 
 

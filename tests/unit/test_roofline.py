@@ -12,17 +12,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mnbench import catalog, ceilings, report, store, studies
+from mnbench import catalog, report, store, studies
 from mnbench.catalog import probes
+from mnbench.commands import ceilings
 from mnbench.errors import UsageError
-from mnbench.records import Bandwidth, Cache, Case, Ceilings, CpuKind, Estimate, Format, LayerCost, Peak, Run
+from mnbench.records import Bandwidth, Cache, Case, Ceilings, CpuKind, Estimate, Format, LayerCost, ModelFacts, Peak, Run
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.report.html import page
 from mnbench.report.view import view_of
 from mnbench.stats import roofline
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.roofline import Bound
 from mnbench.studies.roofline.findings import _above_one, _near_verdict
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import artifact, make_run, paper_table
 from tests.conftest import a_launch, a_plan, a_round, a_run, an_environment
 
@@ -135,14 +136,14 @@ def probe_artifact(name: str):
         output_shape=(),
     )
     made = artifact(paper_table()[0][0])
-    return replace(made, spec=replace(made.spec, model=name), format=Format.PROBE, path=name, layers=(work,), madds=work.madds)
+    facts = ModelFacts(model=name, params=0, madds=work.madds, layers=(work,))
+    return replace(made, spec=replace(made.spec, model=name), format=Format.PROBE, path=name, facts=facts)
 
 
 def network_artifact(name: str, *layers: LayerCost):
     made = artifact(paper_table()[0][0])
-    return replace(
-        made, spec=replace(made.spec, model=name), path=name, layers=layers, madds=sum(each.madds for each in layers)
-    )
+    facts = ModelFacts(model=name, params=1, madds=sum(each.madds for each in layers), layers=layers)
+    return replace(made, spec=replace(made.spec, model=name), path=name, facts=facts)
 
 
 PROBES = {"matmul_100": 20_000, "conv_k1_c100_r10": 15_625, "read_16k": 1_000_000, "read_512k": 2_000_000, "read_8m": 2_500_000,
@@ -232,8 +233,8 @@ def test_a_clock_that_drifts_between_launches_cancels_in_the_share():
 
 def with_layers(known: Ceilings | None):
     run, analysis = make_run()
-    artifacts = tuple(replace(each, layers=(POINTWISE, FULLY_CONNECTED)) for each in run.artifacts)
-    return replace(run, artifacts=artifacts, ceilings=known), analysis
+    facts = tuple(replace(each, layers=(POINTWISE, FULLY_CONNECTED)) for each in run.facts)
+    return replace(run, facts=facts, ceilings=known), analysis
 
 
 def test_summary_csv_has_the_floor_in_per_cent_of_the_latency(tmp_path: Path):

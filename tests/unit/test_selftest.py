@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from scipy import stats as oracle
 
+from mnbench.commands.selftest import SelfTest, judge, sentence
 from mnbench.errors import UsageError
 from mnbench.measure.planted import SlowedSession
 from mnbench.records import Caveat
 from mnbench.report.selftest_text import render
-from mnbench.selftest import SelfTest, judge, sentence
 from mnbench.stats.selftest import Power, evaluate, noisy_cases, rank_test_p, wilson
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 

@@ -8,6 +8,7 @@ import pytest
 
 from mnbench.catalog.operators import parse
 from mnbench.records import Estimate
+from mnbench.records.study import Holds
 from mnbench.studies import separable
 from mnbench.studies.common.operator_slopes import TOO_FEW, Key, single_of, tail_keys
 from mnbench.studies.common.slopes import ratio_of
@@ -16,7 +17,6 @@ from mnbench.studies.separable.grid import POOL, V1_LAYERS, Cell, copies_of
 from mnbench.studies.separable.layers import POOL_NAME, layer_rows, proof
 from mnbench.studies.separable.speedups import speedup_rows
 from mnbench.studies.separable.verdicts import judge_gains, judge_shares, judge_steps, judge_within
-from mnbench.study_records import Holds
 from tests.separable_runs import made_up
 
 FORMULA, STEPS, GAINS, PROOF, SINGLES = range(5)

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from mnbench import store, tables
+from mnbench import store
 from mnbench.errors import StoreError, UnknownNameError, UnreadableRunError, UsageError
 from mnbench.records import LaunchFailure, Memory
+from mnbench.system import tables
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.situations import situation
 
@@ -248,7 +249,7 @@ def test_an_out_that_is_a_file_is_refused(tmp_path):
 
 
 def test_an_out_without_space_is_refused_before_measuring(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "NEEDED_BYTES", 1 << 62)
+    monkeypatch.setattr(store.writer, "NEEDED_BYTES", 1 << 62)
     with pytest.raises(UsageError, match=r"MiB of free space; a run needs up to .* Nothing was measured"):
         store.create_directory(tmp_path, "2026-01-01T00:00:00+00:00")
 

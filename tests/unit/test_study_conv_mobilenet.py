@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import conv_mobilenet as study
-from mnbench.study_records import Holds, StudyOptions
 from tests.study_runs import a_study_run, figure_of, only_row
 
 MADDS = {study.FULL: 4_866_000_000, study.MOBILENET: 569_000_000, study.NARROW: 325_000_000, study.SHALLOW: 307_000_000}

@@ -9,6 +9,7 @@ import pytest
 
 from mnbench import studies
 from mnbench.catalog.operators import Operator, check, cost
+from mnbench.records.study import Holds
 from mnbench.studies import inverted_residual as study
 from mnbench.studies.common.matched_blocks import inverted, matched
 from mnbench.studies.common.shapes import Shapes
@@ -17,7 +18,6 @@ from mnbench.studies.inverted_residual.cells import fitted_growth
 from mnbench.studies.inverted_residual.counted import memory_finding
 from mnbench.studies.inverted_residual.findings import conclude
 from mnbench.studies.inverted_residual.rows import memory_rows
-from mnbench.study_records import Holds
 from tests.chain_runs import chain_run
 
 QUICK = list(study.operators(quick=True))

@@ -12,13 +12,13 @@ import pytest
 
 from mnbench import studies
 from mnbench.errors import UnknownNameError, UsageError
-from mnbench.records import Artifact, Estimate, Format
+from mnbench.records import Artifact, Estimate, Format, ModelFacts
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.report.table_csv import records_csv
 from mnbench.studies import layers
 from mnbench.studies.common.cell_verdicts import within
 from mnbench.studies.layers.findings import above
 from mnbench.studies.layers.shares import NodeTimes, Profile
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import a_spec
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 from tests.unit.test_layer_shares import a_layer
@@ -37,7 +37,7 @@ def an_artifact(model=V1):
     return Artifact(
         spec=a_spec(model), format=Format.ONNX, path="p", sha256={},
         size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={"fp32": 1e-3}, feed_path="f",
-        params=1, madds=1, layers=LAYERS,
+        facts=ModelFacts(model=model, params=1, madds=1, layers=LAYERS),
     )  # fmt: skip
 
 

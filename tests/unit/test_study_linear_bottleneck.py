@@ -7,9 +7,9 @@ import pytest
 from mnbench import studies
 from mnbench.catalog.operators import Operator
 from mnbench.records import Run
+from mnbench.records.study import Holds
 from mnbench.studies import linear_bottleneck as study
 from mnbench.studies.linear_bottleneck.findings import conclude
-from mnbench.study_records import Holds
 from tests.chain_runs import chain_run
 
 OPERATORS = list(study.operators())

@@ -7,9 +7,9 @@ import pytest
 from mnbench import catalog
 from mnbench.export.torch_state import layer_costs
 from mnbench.records import Memory
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import memory as study
 from mnbench.studies.memory.table import NETWORKS, SHUFFLE, V1, V2, kept_channels, kilobytes, largest_kb, misprints
-from mnbench.study_records import Holds, StudyOptions
 from mnbench.zoo import count, outline
 from tests.conftest import a_case, a_plan, a_run
 from tests.study_runs import an_artifact, figure_of, only_row

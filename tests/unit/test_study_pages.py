@@ -12,9 +12,9 @@ from rich.console import Console
 from mnbench import store
 from mnbench.errors import StoreError
 from mnbench.records import Citation, Estimate
+from mnbench.records.study import Figure, Finding, Holds, StoredFindings, counted
 from mnbench.report import findings, markdown, study
 from mnbench.report.view import view_of
-from mnbench.study_records import Figure, Finding, Holds, StoredFindings, counted
 from tests.conftest import a_case, a_launch, a_plan, a_round, a_run
 
 SOURCE = Citation(key="A paper", title="On <convolutions>", year=2017, url="https://arxiv.org/abs/1", locator="Table 4")

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mnbench.catalog.operators import cost
-from mnbench.records import Estimate
+from mnbench.records import Estimate, ModelFacts
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import separable
 from mnbench.studies.common.operator_slopes import NOISE, NOT_MEASURED, WIDE, Key, single_of
 from mnbench.studies.separable import operator_times
@@ -27,7 +28,6 @@ from mnbench.studies.separable.layers import layer_rows, proof
 from mnbench.studies.separable.rows import operator_rows, refused_counts
 from mnbench.studies.separable.speedups import speedup_rows, table_3_rows
 from mnbench.studies.separable.verdicts import median_over, widened
-from mnbench.study_records import Holds, StudyOptions
 from tests.builders import a_spec
 from tests.conftest import a_launch, a_round
 from tests.separable_runs import BACKENDS, LAUNCHES, TAIL_NS, made_up, time_of
@@ -278,8 +278,8 @@ def test_an_operators_floor_is_that_of_one_copy_of_its_chain():
     )
     artifact = Artifact(
         spec=a_spec(name), format=Format.ONNX, path="p", sha256={},
-        size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={}, feed_path="f", params=1024,
-        madds=200_704, layers=(layer,) * 4,
+        size_bytes=1, exporter="e", max_abs_error=0.0, max_rel_error=0.0, explained_rel_error={}, feed_path="f",
+        facts=ModelFacts(model=name, params=1024, madds=200_704, layers=(layer,) * 4),
     )  # fmt: skip
     ceilings = Ceilings(
         run_id="r",

@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 
 from mnbench import environment
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import threads_batch as study
 from mnbench.studies.threads_batch.view import V1, V2
-from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_launch, a_plan, a_round, a_run
 from tests.study_runs import a_key_case, a_study_run, figure_of, only_row
 

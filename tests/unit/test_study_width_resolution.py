@@ -9,10 +9,10 @@ import scipy.stats
 
 from mnbench import catalog
 from mnbench.records import Estimate
+from mnbench.records.study import Holds, StudyOptions
 from mnbench.studies import width_resolution as study
 from mnbench.studies.width_resolution.exponents import told_ends
 from mnbench.studies.width_resolution.grid import Grid, parts
-from mnbench.study_records import Holds, StudyOptions
 from tests.conftest import a_case, a_plan, a_run
 from tests.study_runs import a_study_run, figure_of, only_row
 

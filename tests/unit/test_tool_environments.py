@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from mnbench import tool_environments
-from mnbench.arguments import parser
-from mnbench.cli import COMMANDS
-from mnbench.compare import Request, plan
+from mnbench.cli.arguments import parser
+from mnbench.cli.main import COMMANDS
+from mnbench.cli.requests import compare_request
+from mnbench.commands import tool_environments
+from mnbench.commands.compare import Request, plan
 from mnbench.errors import UsageError
 from mnbench.measure import harness, inspection
 from mnbench.measure.launcher import environment_of
 from mnbench.records import Severity, ToolEnvironment
-from mnbench.requests import compare_request
 from tests.conftest import a_case, a_plan
 
 ORT = [("ort", "fp32")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mnbench.records import Estimate
-from mnbench.study_records import Holds
+from mnbench.records.study import Holds
 
 CORRECTED = "Judged by intervals that hold for all cases at once (Bonferroni); those of the figures stand alone."
 OF_CELL = {True: Holds.YES, False: Holds.NO, None: Holds.UNDECIDED}

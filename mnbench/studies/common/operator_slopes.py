@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mnbench.catalog.operators import Operator, cost, parse
-from mnbench.compare import NULL_MODEL
+from mnbench.commands.compare import NULL_MODEL
 from mnbench.records import Case, Estimate, Run, Samples
 from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from mnbench import backends, environment
-from mnbench.compare import NULL_MODEL
+from mnbench.commands.compare import NULL_MODEL
 from mnbench.measure.workload import TOLERANCE_PCT
 from mnbench.records import Case, Plan
-from mnbench.study_records import StudyOptions
+from mnbench.records.study import StudyOptions
 
 QUICK_BUDGET_S = 75.0
 """With the export, a quick study ends within 90 seconds."""

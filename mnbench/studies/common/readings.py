@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mnbench.records import Case, Citation, Estimate, Run, Samples
+from mnbench.records.study import Figure, Holds
 from mnbench.stats import noise
 from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.stats.rounds import TYPICAL_METHOD, launch_logs
-from mnbench.study_records import Figure, Holds
 
 NS_PER_MS = 1e6
 MOST_NAMES = 8

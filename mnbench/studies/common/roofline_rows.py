@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnbench.records import Artifact, Case, Estimate, Format, Run
+from mnbench.records import Case, Estimate, Format, ModelFacts, Run
 from mnbench.stats import roofline
 from mnbench.stats.roofline import Bound
 
@@ -96,38 +96,39 @@ def ceiling_rows(run: Run) -> list[CeilingRow]:
 
 def measure(run: Run) -> list[Measured]:
     """Return each network case of a run with its floor and its rates; figures that the launches do not carry are None."""
-    artifacts = {a.spec.model: a for a in run.artifacts if a.format != Format.PROBE}
+    probes = {a.spec.model for a in run.artifacts if a.format == Format.PROBE}
+    counted = {facts.model: facts for facts in run.facts if facts.model not in probes}
     logs = roofline.logs_by_case(run)
     by_launch: dict[tuple[str, int], dict[int, roofline.Limits]] = {}
     found = []
     for case in run.plan.cases:
-        if case.model in artifacts and case.precision in roofline.ELEMENT_BYTES:
+        if case.model in counted and case.precision in roofline.ELEMENT_BYTES:
             key = (case.precision, case.threads)
             if key not in by_launch:
                 by_launch[key] = roofline.limits_by_launch(run, *key)
-            found.append(_measured(run, case, artifacts[case.model], logs.get(case.id, {}), by_launch[key]))
+            found.append(_measured(run, case, counted[case.model], logs.get(case.id, {}), by_launch[key]))
     return found
 
 
 def _measured(
-    run: Run, case: Case, artifact: Artifact, latency: dict[int, float], by_launch: dict[int, roofline.Limits]
+    run: Run, case: Case, facts: ModelFacts, latency: dict[int, float], by_launch: dict[int, roofline.Limits]
 ) -> Measured:
     level = run.plan.level
-    share = roofline.share_logs(artifact.layers, latency, by_launch, case.precision, case.batch)
-    rate = roofline.rate_logs(artifact.madds * case.batch, latency, by_launch)
+    share = roofline.share_logs(facts.layers, latency, by_launch, case.precision, case.batch)
+    rate = roofline.rate_logs(facts.madds * case.batch, latency, by_launch)
     overall = roofline.limits(roofline.ceilings_of(run), case.precision, case.threads)
-    floors = [] if overall is None else [roofline.layer_floor(x, overall, case.precision, case.batch) for x in artifact.layers]
-    moved = sum(roofline.layer_bytes(layer, case.precision, case.batch) for layer in artifact.layers)
+    floors = [] if overall is None else [roofline.layer_floor(x, overall, case.precision, case.batch) for x in facts.layers]
+    moved = sum(roofline.layer_bytes(layer, case.precision, case.batch) for layer in facts.layers)
     time_ns = roofline.latency_of(latency, level)
-    done = None if time_ns is None else roofline.per_second(artifact.madds * case.batch, time_ns)
+    done = None if time_ns is None else roofline.per_second(facts.madds * case.batch, time_ns)
     row = NetworkRow(
         model=case.model,
         backend=case.backend,
         precision=case.precision,
         threads=case.threads,
-        madds=artifact.madds,
+        madds=facts.madds,
         bytes=moved,
-        madds_per_byte=artifact.madds * case.batch / moved if moved else None,
+        madds_per_byte=facts.madds * case.batch / moved if moved else None,
         floor_ms=sum(f.floor_ns for f in floors) / 1e6 if floors else None,
         layers_bound_by_compute=sum(f.bound is Bound.COMPUTE for f in floors) if floors else None,
         layers_bound_by_memory=sum(f.bound is Bound.MEMORY for f in floors) if floors else None,

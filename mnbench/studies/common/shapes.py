@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnbench.records import Estimate
+from mnbench.records.study import Figure
 from mnbench.report.numbers import bracketed
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.studies.common.slopes import mean_logs, ratio_of
-from mnbench.study_records import Figure
 
 RANGES = (
     "A mean over shapes stands only where it lies within the interval of each; else the least and the most, which are chosen "

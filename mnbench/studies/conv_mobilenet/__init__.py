@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnbench.catalog import cite
-from mnbench.records import Accuracy, Artifact, Case, Estimate, Plan, Run
+from mnbench.records import Accuracy, Case, Estimate, ModelFacts, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report import panels
 from mnbench.report.naming import conditions
 from mnbench.report.numbers import bracketed
@@ -20,7 +21,6 @@ from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import combine
 from mnbench.studies.common.planning import sweep_plan
 from mnbench.studies.common.slopes import ratio
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def plan(options: StudyOptions) -> Plan:
 def conclude(run: Run, _facts: Facts) -> Conclusion:
     """Compare MAdds with times."""
     logs = readings.logs_by_case(run)
-    costs = {artifact.spec.model: artifact for artifact in run.artifacts}
+    costs = {facts.model: facts for facts in run.facts}
     rows = [_row(run, case, logs, costs) for case in run.plan.cases if case.model in NETWORKS]
     return Conclusion(
         findings=(_factorised(run, logs, costs), _narrow(run, logs, costs)),
@@ -75,7 +75,7 @@ CAPTION = "The four networks: published accuracy, counts, latency, and each over
 PLOT_CAPTION = "On the dotted line a network would take as much longer than MobileNet as it has more multiply-adds."
 
 
-def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifact]) -> Finding:
+def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, ModelFacts]) -> Finding:
     times = _ratios(run, logs, FULL, MOBILENET)
     fewer = _count_ratio(costs, FULL, MOBILENET)
     verdicts = {backend: _saved(time, fewer) for backend, time in times.items()}
@@ -95,7 +95,7 @@ def _factorised(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Ar
     )
 
 
-def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifact]) -> Finding:
+def _narrow(run: Run, logs: Mapping[str, LaunchLogs], costs: Mapping[str, ModelFacts]) -> Finding:
     times = _ratios(run, logs, NARROW, SHALLOW)
     more = _count_ratio(costs, NARROW, SHALLOW)
     verdicts = {backend: _similar(time) for backend, time in times.items()}
@@ -153,7 +153,7 @@ def _ratios(run: Run, logs: Mapping[str, LaunchLogs], over: str, under: str) -> 
     return {name: ratio(logs.get(first, {}), logs.get(second, {}), run.plan.level) for name, (first, second) in wanted.items()}
 
 
-def _count_ratio(costs: Mapping[str, Artifact], over: str, under: str) -> float | None:
+def _count_ratio(costs: Mapping[str, ModelFacts], over: str, under: str) -> float | None:
     return costs[over].madds / costs[under].madds if over in costs and under in costs else None
 
 
@@ -178,7 +178,7 @@ def _lacking(run: Run, logs: Mapping[str, LaunchLogs], models: Sequence[str], ti
     return found.sentence
 
 
-def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[str, Artifact]) -> Row:
+def _row(run: Run, case: Case, logs: Mapping[str, LaunchLogs], costs: Mapping[str, ModelFacts]) -> Row:
     level, cost = run.plan.level, costs.get(case.model)
     latency = readings.latency_ms(logs[case.id], level)
     base = Case(model=MOBILENET, backend=case.backend)

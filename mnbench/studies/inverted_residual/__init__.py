@@ -15,13 +15,13 @@ from dataclasses import replace
 
 from mnbench.catalog.operators import Operator
 from mnbench.records import Plan, Run
+from mnbench.records.study import Facts, StudyOptions
 from mnbench.studies import Study
 from mnbench.studies.common.compiled import ort_layers
 from mnbench.studies.common.matched_blocks import EXPANSION, inverted, matched
 from mnbench.studies.common.operator_slopes import chain_cases, operators_of
 from mnbench.studies.common.planning import sweep_plan
 from mnbench.studies.inverted_residual.findings import conclude
-from mnbench.study_records import Facts, StudyOptions
 
 SHAPES = ((56, 24), (28, 32), (14, 64), (14, 96), (7, 160))
 """(resolution, channels) of the bottlenecks of Table 2 that repeat with stride 1."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from mnbench.catalog import cite
 from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Citation, Run
+from mnbench.records.study import Figure, Finding, counted
 from mnbench.studies.common.cell_verdicts import combine
 from mnbench.studies.common.compiled import LayersByCase, convolutions
 from mnbench.studies.inverted_residual.rows import BlockRow, MemoryRow
-from mnbench.study_records import Figure, Finding, counted
 
 CONSIDERABLY = 1.5
 """The paper gives no figure for "considerably"."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from mnbench.catalog import cite
 from mnbench.records import Citation, Run
+from mnbench.records.study import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 from mnbench.report.naming import conditions
 from mnbench.studies.common.cell_verdicts import combine, family_level, tally, within
 from mnbench.studies.common.compiled import LayersByCase, openvino_layers
@@ -21,7 +22,6 @@ from mnbench.studies.inverted_residual import plots, rows
 from mnbench.studies.inverted_residual.cells import RESIDUAL_KINDS, EqualCost, Shortcut, Swept, shape
 from mnbench.studies.inverted_residual.counted import formula_finding, layers_per_block, memory_finding, rule_finding
 from mnbench.studies.inverted_residual.rows import BlockRow, MemoryRow
-from mnbench.study_records import Conclusion, Facts, Figure, Finding, PlotFile, Table, counted
 
 SAME = 1.10
 """Costs that differ by less are called the same: a choice of this study, which no source names."""

@@ -9,12 +9,12 @@ from matplotlib.lines import Line2D
 
 from mnbench.catalog.operators import Operator, cost
 from mnbench.records import Estimate
+from mnbench.records.study import counted
 from mnbench.report import canvas
 from mnbench.studies.common import grouped_bars
 from mnbench.studies.common.slopes import ratio_of
 from mnbench.studies.inverted_residual.cells import RESIDUAL_KINDS, EqualCost, Swept, latency_ns, shape
 from mnbench.studies.inverted_residual.rows import MemoryRow
-from mnbench.study_records import counted
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -7,6 +7,7 @@ a profile take is added up by kind of layer, and the sum is held against both wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 
 import msgspec
@@ -17,6 +18,7 @@ from mnbench.errors import WorkerError
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import ProfileReply, profile
 from mnbench.records import Artifact, Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, PlotFile, StudyOptions, Table
 from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.noise import is_noisy
@@ -44,7 +46,6 @@ from mnbench.studies.layers.shares import (
     time_shares,
     unclaimed,
 )
-from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v2_1.0_224", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
 QUICK_MODELS = MODELS[:2]
@@ -103,6 +104,7 @@ def _launch(case: Case, run: Run, options: StudyOptions, replies: list[ProfileRe
     """Profile one launch, once more if it was disturbed; keep it either way."""
     kind = backends.get(case.backend).format
     artifact: Artifact | None = next((a for a in run.artifacts if a.spec.model == case.model and a.format == kind), None)
+    artifact = artifact and replace(artifact, facts=run.facts_of(case.model))
     request = OpenRequest(case=case, artifact=artifact, cache=str(options.cache), cpus=run.plan.cpus[-case.threads :])
     for _ in range(2):
         try:
@@ -175,7 +177,8 @@ def _profiles(facts: Facts) -> list[Profile]:
 
 def _see(run: Run, profile: Profile) -> Seen | str:
     """Return a case with its layers and times, or why it has none."""
-    layers = next((a.layers for a in run.artifacts if a.spec.model == profile.model and a.layers), ())
+    known = run.facts_of(profile.model)
+    layers = known.layers if known is not None else ()
     case = next((c for c in run.plan.cases if (c.model, c.backend) == (profile.model, profile.backend)), None)
     if profile.refused or not profile.nodes:
         return profile.refused or "its profile has no nodes"

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from mnbench.catalog import cite
 from mnbench.records import Citation, Estimate, Run
+from mnbench.records.study import Figure, Finding, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies.common.cell_verdicts import combine, within
 from mnbench.studies.common.readings import listed
 from mnbench.studies.layers.cells import Cells, believed, cells_of, limits
 from mnbench.studies.layers.records import Seen
 from mnbench.studies.layers.shares import LAYOUT, OTHER, share_of_kinds, sum_over_whole
-from mnbench.study_records import Figure, Finding, counted
 
 V1 = "mobilenet_v1_1.0_224"
 TABLE_2 = {  # kind: (per cent of MAdds, per cent of parameters), MobileNetV1 paper, Table 2

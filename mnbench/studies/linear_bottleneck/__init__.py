@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from mnbench.catalog.operators import Operator
 from mnbench.records import Plan, Run
+from mnbench.records.study import Facts, StudyOptions
 from mnbench.studies import Study
 from mnbench.studies.common.compiled import ort_layers
 from mnbench.studies.common.operator_slopes import chain_cases
 from mnbench.studies.common.planning import sweep_plan
 from mnbench.studies.linear_bottleneck.costs import ACTIVATION_OF_KIND
 from mnbench.studies.linear_bottleneck.findings import conclude
-from mnbench.study_records import Facts, StudyOptions
 
 SHAPES = ((56, 24), (14, 96), (7, 320))
 """(resolution, channels) of narrow layers of the paper's Table 2. Channels stay, so that the layers can be chained."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from mnbench.catalog import cite
 from mnbench.catalog.operators import Operator, parse
 from mnbench.records import Estimate, Run
+from mnbench.records.study import Finding
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import geometric_mean
 from mnbench.studies.common.cell_verdicts import CORRECTED, combine, family_level, tally, within
@@ -16,7 +17,6 @@ from mnbench.studies.common.operator_slopes import Times, limits_of
 from mnbench.studies.common.readings import own
 from mnbench.studies.common.shapes import RANGES, Shapes
 from mnbench.studies.common.slopes import SLOPE_METHOD, log_ratio, ratio_of
-from mnbench.study_records import Finding
 
 HARD_SWISH = "pointwise-hardswish"
 ACTIVATION_OF_KIND = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnbench.records import Run
+from mnbench.records.study import Conclusion, Facts, PlotFile, Table
 from mnbench.report.naming import conditions
 from mnbench.studies.common.compiled import LayersByCase, openvino_layers
 from mnbench.studies.common.operator_slopes import Times, backends_of, operators_of
@@ -24,7 +25,6 @@ from mnbench.studies.linear_bottleneck.spiral import (
     survival_row,
     survives_finding,
 )
-from mnbench.study_records import Conclusion, Facts, PlotFile, Table
 
 
 def conclude(run: Run, facts: Facts) -> Conclusion:

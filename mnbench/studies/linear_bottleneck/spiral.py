@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from mnbench.catalog import cite
 from mnbench.records import Estimate
+from mnbench.records.study import Figure, Finding
 from mnbench.studies.common.cell_verdicts import combine, tally, within
 from mnbench.studies.linear_bottleneck import manifold
 from mnbench.studies.linear_bottleneck.manifold import Activation
-from mnbench.study_records import Figure, Finding
 
 DIMENSIONS = (2, 3, 4, 5, 7, 10, 15, 20, 30)
 """The paper draws 2, 3, 5, 15 and 30."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mnbench import environment
 from mnbench.catalog import cite
 from mnbench.records import Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies import Study
 from mnbench.studies.common import readings
@@ -36,7 +37,6 @@ from mnbench.studies.memory.table import (
     largest_kb,
 )
 from mnbench.studies.memory.view import FLOAT_BYTES, MIB, Readings, held, mean_mib, per_image, whole_kb
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 PAPER = "MobileNetV2 paper"
 BUDGET_S = 170.0
@@ -95,7 +95,7 @@ def _fitting(options: StudyOptions) -> list[int]:
 
 def conclude(run: Run, _facts: Facts) -> Conclusion:
     """Count what must be kept, name the table's misprints, and rank the networks by measured memory."""
-    layers = {artifact.spec.model: artifact.layers for artifact in run.artifacts if artifact.layers}
+    layers = {facts.model: facts.layers for facts in run.facts if facts.layers}
     kept = {model: kept_channels(model, layers[model]) if model in layers else NOTHING for model in NETWORKS}
     rows = [row for model in NETWORKS for row in kept_rows(model, kept[model])]
     peaks = _peak_rows(run)
@@ -269,7 +269,7 @@ def _more(margin: Estimate | None) -> Holds:
 
 
 def _peak_rows(run: Run) -> list[PeakRow]:
-    params = {artifact.spec.model: artifact.params for artifact in run.artifacts}
+    params = {facts.model: facts.params for facts in run.facts}
     values = [(case.model, case.backend, f"{case.batch}", held(run, case)) for case in run.plan.cases if case.model in NETWORKS]
     values += [
         (model, backend, "per image", per_image(run, backend, model))

@@ -46,7 +46,7 @@ def mean_mib(values: Readings, level: float) -> Estimate | None:
 
 def whole_kb(run: Run) -> dict[str, float]:
     """Return the size of the largest output of any layer, in 32 bits."""
-    outputs = {a.spec.model: [layer.output_elements for layer in a.layers] for a in run.artifacts if a.layers}
+    outputs = {known.model: [layer.output_elements for layer in known.layers] for known in run.facts if known.layers}
     return {model: FLOAT_BYTES * max(outputs[model]) / KB for model in NETWORKS if model in outputs}
 
 

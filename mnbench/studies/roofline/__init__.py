@@ -8,12 +8,12 @@ from mnbench import catalog, environment
 from mnbench.catalog import probes
 from mnbench.errors import UsageError
 from mnbench.records import Case, Plan, Run
+from mnbench.records.study import Conclusion, Facts, PlotFile, StudyOptions, Table
 from mnbench.stats import roofline
 from mnbench.studies import Study
 from mnbench.studies.common.planning import sweep_plan, usable_memory_bytes
 from mnbench.studies.common.roofline_rows import CeilingRow, NetworkRow, ceiling_rows, measure
 from mnbench.studies.roofline.findings import V1, madds_as_proxy, near_the_ceiling
-from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot

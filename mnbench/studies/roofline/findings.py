@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from mnbench import catalog
 from mnbench.records import Estimate, Run
+from mnbench.records.study import Figure, Finding, Holds
 from mnbench.report.numbers import bracketed
 from mnbench.stats import roofline
 from mnbench.stats.intervals import PAIRED_METHOD, geometric_mean
 from mnbench.studies.common.cell_verdicts import combine
 from mnbench.studies.common.roofline_rows import Measured, percent
-from mnbench.study_records import Figure, Finding, Holds
 
 V1 = "mobilenet_v1_1.0_224"
 NEAR_PCT = 50.0

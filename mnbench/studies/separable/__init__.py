@@ -9,6 +9,7 @@ since that is what people measure.
 from __future__ import annotations
 
 from mnbench.records import Plan, Run
+from mnbench.records.study import Conclusion, Facts, PlotFile, StudyOptions, Table
 from mnbench.studies import Study
 from mnbench.studies.common.operator_slopes import Times
 from mnbench.studies.common.planning import sweep_plan, usable_memory_bytes
@@ -24,7 +25,6 @@ from mnbench.studies.separable.layers import LayerRow, layer_rows
 from mnbench.studies.separable.plots import heat_map, in_sweep, layers, line_over_n
 from mnbench.studies.separable.rows import OperatorRow, operator_rows
 from mnbench.studies.separable.speedups import SpeedupRow, Table3Row, speedup_rows, table_3_rows
-from mnbench.study_records import Conclusion, Facts, PlotFile, StudyOptions, Table
 
 BUDGET_S, QUICK_BUDGET_S = 950.0, 62.0
 """Quick: with 25 s of export and the conclusion it ends within 90 s."""

@@ -8,6 +8,7 @@ from functools import partial
 from mnbench.catalog import cite
 from mnbench.catalog.operators import cost
 from mnbench.records import Estimate
+from mnbench.records.study import Figure, Finding, counted
 from mnbench.stats.intervals import FEWEST_LAUNCHES
 from mnbench.studies.common.operator_slopes import Key, Times
 from mnbench.studies.common.slopes import log_ratio, ratio_of, scaled
@@ -32,7 +33,6 @@ from mnbench.studies.separable.verdicts import (
     median_over,
 )
 from mnbench.studies.separable.words import LIMITS, OWN, PAPER, pct, times
-from mnbench.study_records import Figure, Finding, counted
 
 CORRECTED = "with intervals corrected for their number"
 ON_TABLE_3 = "ρ = 0.714 is taken as 10x10. Multiply-adds are counted on the modules and are those printed."

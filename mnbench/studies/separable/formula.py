@@ -10,6 +10,7 @@ from functools import partial
 
 from mnbench.catalog import cite
 from mnbench.records import Estimate
+from mnbench.records.study import Figure, Finding, counted
 from mnbench.studies.common.cell_verdicts import family_level
 from mnbench.studies.common.operator_slopes import Key, Times
 from mnbench.studies.common.slopes import log_ratio, ratio_of, scaled
@@ -18,7 +19,6 @@ from mnbench.studies.separable.rows import OperatorRow, refused_counts
 from mnbench.studies.separable.speedups import parts_logs, planned_cells, speedup_logs, why_not
 from mnbench.studies.separable.verdicts import LITTLE, WITHIN, ByLaunch, in_common, judge_shares, median_over, usable
 from mnbench.studies.separable.words import LIMITS, PAPER, pct
-from mnbench.study_records import Figure, Finding, counted
 
 MOST_NAMED = 8
 """Shapes without a figure that are named; more are counted."""

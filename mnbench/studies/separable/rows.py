@@ -88,9 +88,9 @@ def floors_ns(run: Run) -> dict[tuple[Operator, int], float]:
     if given is None:
         return floors
     for artifact in run.artifacts:
-        operator = parse(artifact.spec.model) if artifact.layers else None
-        if operator is not None:
-            floor_ns = sum_of_floors(artifact.layers, given, "fp32", artifact.spec.batch)
+        operator, facts = parse(artifact.spec.model), run.facts_of(artifact.spec.model)
+        if operator is not None and facts is not None and facts.layers:
+            floor_ns = sum_of_floors(facts.layers, given, "fp32", artifact.spec.batch)
             floors[replace(operator, copies=1), artifact.spec.batch] = floor_ns / operator.copies
     return floors
 

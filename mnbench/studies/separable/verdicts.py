@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mnbench.records import Estimate
+from mnbench.records.study import Holds
 from mnbench.stats.intervals import FEWEST_LAUNCHES, geometric_mean
 from mnbench.studies.common.cell_verdicts import combine, family_level, within
-from mnbench.study_records import Holds
 
 WITHIN = 0.10
 """How far a figure may be from what is claimed. This and `LITTLE` are choices of this study, which no source names."""

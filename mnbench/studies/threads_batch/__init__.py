@@ -12,6 +12,7 @@ from mnbench import environment
 from mnbench.catalog import cite
 from mnbench.measure.conduct import IMAGE_BYTES, WORKER_BYTES
 from mnbench.records import Case, Estimate, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.studies import Study
 from mnbench.studies.common import readings
@@ -29,7 +30,6 @@ from mnbench.studies.threads_batch.scaling import (
     threads_findings,
 )
 from mnbench.studies.threads_batch.view import NETWORKS, V1, V2, RankingRow, ScalingRow
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table
 
 BATCHES, QUICK_BATCHES = (1, 2, 4, 8, 16, 32, 64), (1, 4, 16)
 """A sweep with batches of 64 takes a minute: in a quick study it would leave one launch, and no interval."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from mnbench.records import Case, Estimate, Run
+from mnbench.records.study import Finding, Holds
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import CORRECTED, combine, family_level
 from mnbench.studies.common.slopes import ratio
 from mnbench.studies.threads_batch.view import NETWORKS, RankingRow, ScalingRow
-from mnbench.study_records import Finding, Holds
 
 ROUGHLY = 1.1
 """A figure within 10 % of what multiply-adds say counts as following them."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from mnbench import catalog
 from mnbench.catalog import cite
 from mnbench.records import Case, Citation, Estimate, ModelCard, Plan, Run
+from mnbench.records.study import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies import Study
 from mnbench.studies.common import readings
@@ -22,7 +23,6 @@ from mnbench.studies.width_resolution.grid import Grid, parts, short_name
 from mnbench.studies.width_resolution.pareto import Place, front
 from mnbench.studies.width_resolution.ranks import kendall
 from mnbench.studies.width_resolution.view import FAMILIES, Point, StepRow
-from mnbench.study_records import Conclusion, Facts, Finding, Holds, PlotFile, StudyOptions, Table, counted
 
 RELEASES = ("TF-slim MobileNetV1", "TF-slim MobileNetV2")
 PIXEL_SOURCE, PIXEL = "TF-slim MobileNetV2", "Pixel 1"
@@ -51,7 +51,7 @@ def conclude(run: Run, _facts: Facts) -> Conclusion:
     grid = Grid(
         run=run,
         cards={card.name: card for card in run.models},
-        madds={artifact.spec.model: artifact.madds for artifact in run.artifacts},
+        madds={facts.model: facts.madds for facts in run.facts},
         logs={(case.backend, case.model): all_logs[case.id] for case in timed},
         noisy=frozenset((case.backend, case.model) for case in timed if case.id in noisy),
     )

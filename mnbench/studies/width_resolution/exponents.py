@@ -8,13 +8,13 @@ from itertools import pairwise
 
 from mnbench.catalog import cite
 from mnbench.records import Estimate
+from mnbench.records.study import Finding, Holds, counted
 from mnbench.report.numbers import bracketed
 from mnbench.studies.common import readings
 from mnbench.studies.common.cell_verdicts import combine, family_level
 from mnbench.studies.width_resolution import power_law
 from mnbench.studies.width_resolution.grid import Grid, parts
 from mnbench.studies.width_resolution.view import CLAIMED, FAMILIES, StepRow
-from mnbench.study_records import Finding, Holds, counted
 
 TOLERANCE = 0.25
 """The paper says that cost falls "roughly" by the square. An exponent within a quarter of 2 is taken to be roughly 2: that of

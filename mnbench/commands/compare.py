@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mnbench import backends, catalog, ceilings, environment, sources, store, tool_environments
+from mnbench import backends, catalog, environment, sources, store
+from mnbench.commands import ceilings, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
 from mnbench.export.inputs import data_file, read_data
-from mnbench.files import require_text
 from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
@@ -33,11 +33,13 @@ from mnbench.records import (
     Format,
     LaunchFailure,
     Model,
+    ModelFacts,
     Plan,
     Replica,
     Run,
 )
 from mnbench.sources import shapes
+from mnbench.system.files import require_text
 
 OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
@@ -150,6 +152,7 @@ def plan(request: Request) -> Plan:
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
         cpus=cpus,
+        cpus_named=request.cpus is not None,
         seed=request.seed,
         budget_s=request.budget_s,
         target_ci_pct=request.target_ci_pct,
@@ -182,7 +185,11 @@ def most_launches(request: Request) -> int:
 
 def run(request: Request, listener: Listener) -> Path:
     """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
-    the_plan = plan(request)
+    return carry_out(plan(request), request, listener)
+
+
+def carry_out(the_plan: Plan, request: Request, listener: Listener) -> Path:
+    """Export, measure and store what a plan says into `request.out`; return the run directory. Raises as `execute` does."""
     return execute(the_plan, request, listener, tuple(tool_environments.caveats(the_plan.environments)))
 
 
@@ -198,7 +205,7 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
     caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load
-    if request.cpus is None and not the_plan.study:
+    if not the_plan.cpus_named and not the_plan.study:
         the_plan = replace(the_plan, cpu_sets=environment.cpu_sets(the_plan.cpus, environment.half_a_second))
     started_utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known_ceilings = None if _has_probes(the_plan) else ceilings.newest(host, request.out, the_plan.cpus)
@@ -211,7 +218,10 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
             measuring_s=0.0,
             environment=host,
             plan=the_plan,
-            artifacts=tuple({_identity(files[0]): files[0] for files in artifacts.values() if files}.values()),
+            artifacts=tuple(
+                {_identity(files[0]): replace(files[0], facts=None) for files in artifacts.values() if files}.values()
+            ),
+            facts=facts_in(artifacts),
             replicas=replicas_of(artifacts),
             failures=failures,
             caveats=(
@@ -339,6 +349,12 @@ def replicas_of(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[Replica, .
         for file in files[1:]
     }
     return tuple(found.values())
+
+
+def facts_in(artifacts: Mapping[str, Sequence[Artifact]]) -> tuple[ModelFacts, ...]:
+    """Return what was counted of each model, once."""
+    known = (files[0].facts for files in artifacts.values() if files)
+    return tuple({facts.model: facts for facts in known if facts is not None}.values())
 
 
 def spec_of(case: Case, the_plan: Plan) -> ExportSpec:

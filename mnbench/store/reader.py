@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import tables
 from mnbench.errors import UnreadableRunError
 from mnbench.records import SCHEMA_VERSION, Caveat, Round, Run, Samples
+from mnbench.system import tables
 
 RUN_FILE = "run.json"
 ROUNDS_FILE = "rounds.csv"

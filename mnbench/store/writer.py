@@ -7,7 +7,7 @@
 
 A kill at any moment leaves at most one incomplete round at the end of the two tables; readers leave it out and a resumed run
 cuts it off. run.json is replaced atomically, and says of a finished run how many rounds it ended with (`rounds`). Reading is
-in `run_files`. One process writes a run (`run_lock`).
+in `reader`. One process writes a run (`lock`).
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ import gzip
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from mnbench import files, tables
 from mnbench.errors import StoreError, UnknownNameError, UsageError
 from mnbench.records import Case, Caveat, LaunchFailure, Memory, Neighbour, Round, Run, Samples
-from mnbench.run_files import LAUNCHES_FILE as LAUNCHES_FILE
-from mnbench.run_files import ROUND_COLUMNS, ROUND_FIELDS
-from mnbench.run_files import ROUNDS_FILE as ROUNDS_FILE
-from mnbench.run_files import RUN_FILE as RUN_FILE
-from mnbench.run_files import SAMPLE_COLUMNS as SAMPLE_COLUMNS
-from mnbench.run_files import SAMPLES_FILE as SAMPLES_FILE
-from mnbench.run_files import load as load
-from mnbench.run_lock import LOCK_FILE as LOCK_FILE
-from mnbench.run_lock import writer_of as writer_of
-from mnbench.run_lock import writing as writing
+from mnbench.store.lock import writer_of, writing
+from mnbench.store.reader import (
+    LAUNCHES_FILE,
+    ROUND_COLUMNS,
+    ROUND_FIELDS,
+    ROUNDS_FILE,
+    RUN_FILE,
+    SAMPLE_COLUMNS,
+    SAMPLES_FILE,
+    load,
+)
+from mnbench.system import files, tables
 
 LOGS_FOLDER = "logs"
 NEEDED_BYTES = 32 << 20
@@ -129,8 +130,21 @@ class RunWriter:
         if rounds is not None:
             document["rounds"] = rounds  # by which a reader tells that the tables are whole
         with _explained(self.directory, run):
-            data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
-            files.write_atomically(self.directory / RUN_FILE, data)
+            files.write_atomically(self.directory / RUN_FILE, text_of(document))
+
+
+def text_of(document: Mapping[str, object]) -> bytes:
+    """Return run.json: indented, but one line for each record of a list. A study has thousands of launches."""
+    parts = []
+    for name, value in document.items():
+        if name == "plan" and isinstance(value, Mapping):
+            text = text_of(value).rstrip(b"\n")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            text = b"[\n" + b",\n".join(b" " + msgspec.json.encode(each) for each in value) + b"\n]"
+        else:
+            text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+        parts.append(msgspec.json.encode(name) + b": " + text)
+    return b"{\n" + b",\n".join(parts) + b"\n}\n"
 
 
 @contextmanager

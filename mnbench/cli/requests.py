@@ -6,11 +6,11 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from mnbench import tool_environments
-from mnbench.compare import Request
+from mnbench.commands import tool_environments
+from mnbench.commands.compare import Request
 from mnbench.environment import parse_cpus
 from mnbench.errors import UsageError
-from mnbench.study_records import StudyOptions
+from mnbench.records.study import StudyOptions
 
 KEPT_BY_RESUME = ("resume", "cache", "out", "json", "quiet", "fail_if_slower")
 """What one may say beside --resume: where things are, how results are told, and how they are judged."""

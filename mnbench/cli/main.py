@@ -14,18 +14,20 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnbench import files, processes
-from mnbench.arguments import parser
+from mnbench.cli import config
+from mnbench.cli.arguments import parser
 from mnbench.errors import MnbenchError, UsageError
+from mnbench.system import files, processes
 
 if TYPE_CHECKING:
+    from mnbench.commands.compare import Listener
+    from mnbench.commands.selftest import SelfTest
     from mnbench.records import Run
-    from mnbench.selftest import SelfTest
-    from mnbench.study_records import StudyOptions
+    from mnbench.records.study import StudyOptions
 
 DONE, FAILED, USAGE = 0, 1, 2
 AS_GIVEN = "mnbench.as-given"
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run one command, turning what the user can mend into a sentence and an exit code."""
     try:
-        options = parser(COMMANDS).parse_args(arguments)
+        known = parser(COMMANDS)
+        options = known.parse_args(config.with_defaults(list(sys.argv[1:] if arguments is None else arguments), known))
         return int(options.command(options))
     except UsageError as error:
         return _complain(error, USAGE)
@@ -84,20 +87,49 @@ def _drop_output() -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from mnbench import compare, requests, store
-    from mnbench.measure.interrupts import terminated_as_interrupt
-    from mnbench.report.progress import listener
+    from mnbench import store
+    from mnbench.cli import requests
+    from mnbench.commands import compare
 
     if options.resume is not None:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["compare"]))
     _check_gate(options)
+
+    def work(progress: compare.Listener) -> Path:
+        if options.resume is not None:
+            return compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
+        return compare.run(requests.compare_request(options), progress)
+
+    return _measured(work, options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from mnbench.cli import requests
+    from mnbench.commands import compare, plans
+
+    print(plans.to_json(compare.plan(requests.compare_request(options))), end="")
+    return DONE
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from mnbench.commands import compare, plans
+
+    the_plan = plans.read(options.plan)
+    request = compare.Request(out=options.out, cache=options.cache)
+    options.fail_if_slower = None
+    return _measured(lambda progress: compare.carry_out(the_plan, request, progress), options)
+
+
+def _measured(work: Callable[[Listener], Path], options: argparse.Namespace) -> int:
+    """Let `work` measure, write the reports of the run directory that it returns, print them, and return the exit code."""
+    from mnbench.commands import compare
+    from mnbench.measure.interrupts import terminated_as_interrupt
+    from mnbench.report.progress import listener
+
     code = DONE
     with terminated_as_interrupt(), listener(quiet=options.quiet) as progress:  # until it is said how to go on
         try:
-            if options.resume is not None:
-                directory = compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
-            else:
-                directory = compare.run(requests.compare_request(options), progress)
+            directory = work(progress)
         except compare.Interrupted as interrupted:
             progress.close()
             directory, code = interrupted.directory, INTERRUPTED + interrupted.signal
@@ -116,7 +148,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _check_gate(options: argparse.Namespace) -> None:
     """Raise UsageError, before anything is measured, for a gate that could not judge what is to be measured."""
-    from mnbench import requests, store
+    from mnbench import store
+    from mnbench.cli import requests
 
     if options.fail_if_slower is None:
         return
@@ -145,7 +178,8 @@ def _pass_gate(run: Run, limit_pct: float) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from mnbench import compare, selftest, store
+    from mnbench import store
+    from mnbench.commands import compare, selftest
     from mnbench.report.progress import listener
 
     request = compare.Request(
@@ -180,7 +214,8 @@ def _print_selftest(judged: SelfTest, directory: Path, options: argparse.Namespa
 
 
 def _study(options: argparse.Namespace) -> int:
-    from mnbench import requests, studies
+    from mnbench import studies
+    from mnbench.cli import requests
 
     if options.list:
         from mnbench.report import listing
@@ -209,7 +244,7 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
     What the plan leaves out is told however the study ends.
     """
-    from mnbench import requests
+    from mnbench.cli import requests
 
     wanted = requests.study_options(options)
     try:
@@ -224,7 +259,8 @@ def _one_study(name: str | None, options: argparse.Namespace) -> int:
 
 
 def _carry_out_study(name: str | None, wanted: StudyOptions, options: argparse.Namespace) -> int:
-    from mnbench import compare, store, studies
+    from mnbench import store, studies
+    from mnbench.commands import compare
     from mnbench.measure.interrupts import terminated_as_interrupt
     from mnbench.report.progress import listener
 
@@ -273,7 +309,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from mnbench import listing
+    from mnbench.commands import listing
     from mnbench.report.listing import show
 
     print(show(listing.rows_of(options.what, options.out), as_json=options.json))
@@ -281,7 +317,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from mnbench import diff, store
+    from mnbench import store
+    from mnbench.commands import diff
     from mnbench.report import diff_table
 
     found = diff.compare(
@@ -317,7 +354,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _readme(options: argparse.Namespace) -> int:
-    from mnbench import readme
+    from mnbench.commands import readme
 
     stale = readme.update(options.file, options.reference, check=options.check)
     if options.check and stale:
@@ -356,6 +393,8 @@ def _complain(message: object, code: int) -> int:
 
 COMMANDS = {
     "compare": _compare,
+    "plan": _plan,
+    "measure": _measure,
     "report": _report,
     "list": _list,
     "diff": _diff,

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnbench import export, files
+from mnbench import export
 from mnbench.backends import AS_FILED
 from mnbench.errors import UsageError
 from mnbench.measure import inspection
 from mnbench.records import Artifact, Case, Caveat, ExportSpec, Plan, Severity, ToolEnvironment
-from mnbench.tables import keeps_its_name
+from mnbench.system import files
+from mnbench.system.tables import keeps_its_name
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 INTERPRETER = Path("bin", "python")

@@ -57,6 +57,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"mnbench {mnbench.__version__}")
     added = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     _add_compare(added.add_parser("compare", help="measure networks in several runtimes", allow_abbrev=False))
+    _add_compare(
+        added.add_parser("plan", help="print the plan of a comparison as JSON, and measure nothing", allow_abbrev=False)
+    )
+    measure = added.add_parser("measure", help="carry out a plan that `mnbench plan` printed", allow_abbrev=False)
+    measure.add_argument("plan", type=Path, metavar="PLAN.json", help="a plan, or - for standard input")
+    _add_cache(measure)
+    _add_output(measure)
     report = added.add_parser("report", help="rebuild a run's tables and plots from its raw files", allow_abbrev=False)
     report.add_argument("run", metavar="RUN", help="a run directory, or its name below --out")
     _add_output(report)

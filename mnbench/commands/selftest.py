@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from mnbench import catalog, store
-from mnbench.compare import DEFAULT_BASELINE, Listener, Request, execute, plan
-from mnbench.files import write_atomically
+from mnbench.commands.compare import DEFAULT_BASELINE, Listener, Request, execute, plan
 from mnbench.records import Case, Caveat, Plan, Run
 from mnbench.stats.analysis import analyse
 from mnbench.stats.selftest import ALPHA, Power, Rate, evaluate, noisy_cases
+from mnbench.system.files import write_atomically
 
 COPIES = ("copy1", "copy2", "copy3", "copy4")
 PLANTED = ("slow1", "slow2", "slow3", "slow5")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mnbench import store
 from mnbench.errors import MnbenchError, StoreError
-from mnbench.files import write_atomically
 from mnbench.report import markdown
 from mnbench.report.view import view_of
+from mnbench.system.files import write_atomically
 
 
 def update(file: Path, reference: Path, *, check: bool = False) -> list[str]:
