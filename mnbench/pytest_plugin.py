@@ -7,9 +7,9 @@ Imports nothing heavy until a test asks for a session, because pytest loads ever
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mnbench.backends import Session
     from mnbench.measure.messages import OpenReply
 
-    OpenSession = Callable[[str, str], tuple[Session, OpenReply]]
+    class OpenSession(Protocol):
+        def __call__(
+            self, model: str, backend: str, *, batch: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None
+        ) -> tuple[Session, OpenReply]: ...
 
 
 SETTLE_NS = 100_000_000
@@ -33,7 +36,9 @@ def mnbench_cache() -> Path:
 def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     """Return a function (model, backend) → (session, what was read back), with this process pinned to one CPU.
 
+    The model is anything that `mnbench compare --models` takes; `shapes` are the sizes of inputs that it leaves open, by name.
     Exports what the cache lacks. The affinity is restored and the sessions are closed afterwards.
+    Raises UsageError for a model that cannot be measured, ExportError or WorkerError for one that fails.
     """
     from mnbench import backends, environment, sources
     from mnbench.commands.compare import spec_of
@@ -46,11 +51,13 @@ def mnbench_session(mnbench_cache: Path) -> Iterator[OpenSession]:
     affinity = os.sched_getaffinity(0)
     opened: list[Session] = []
 
-    def open_network(model: str, backend: str) -> tuple[Session, OpenReply]:
-        (found,) = sources.resolve([model])
-        case = Case(model=found.id, backend=backend, precision=found.precision)
+    def open_network(
+        model: str, backend: str, *, batch: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> tuple[Session, OpenReply]:
+        (found,) = sources.resolve([model], shapes)
+        case = Case(model=found.id, backend=backend, precision=found.precision, batch=batch)
         the_plan = Plan(cases=(case,), models=(found,), baseline=found.id, launches=1, cpus=environment.choose_cpus(1))
-        runtime = backends.require(backend, case.precision)
+        runtime = backends.require(backend, "fp32" if case.precision in backends.AS_FILED else case.precision)
         kind = runtime.format
         os.environ.update({name: value.format(threads=case.threads) for name, value in runtime.environment.items()})
         wanted = (spec_of(case, the_plan), kind)

@@ -16,8 +16,8 @@ from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format, TensorSpec
 from mnbench.sources.openvino_words import first_words
 
-_HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""Of a quantised file the layers that were left in floats run in fp32."""
+_HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "fp64": "f32"}
+"""Of a quantised file the layers that were left in floats run in fp32. The device has no kernels for double."""
 _PRECISION_OF_TYPE = {
     "float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "f32": "fp32", "f16": "fp16", "f64": "fp64",
     "i8": "int8", "u8": "int8", "int8_t": "int8", "uint8_t": "int8", "int8": "int8", "uint8": "int8",

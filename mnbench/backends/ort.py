@@ -89,7 +89,7 @@ class OrtSession:
         # ORT tells neither its pool's size nor a precision per layer. The options are what the session was made with (how many
         # threads really ran is measured in every round); it computes in the types the graph is written in. Of half precisions
         # an x86 has no kernels: the values are converted to float32 (a remark of the artefact says how many).
-        kinds = {"fp64" if value.type == "tensor(double)" else "fp32" for value in self._session.get_inputs()}
+        kinds = {"fp64" if value.type == "tensor(double)" else "fp32" for value in self._session.get_inputs()} or {"fp32"}
         return {
             "threads": str(options.intra_op_num_threads),
             "streams": str(options.inter_op_num_threads),

@@ -72,6 +72,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _complain(
             f"{files.text_of(error.object)[:200]!r} is not text in UTF-8, and records hold text; rename it.", USAGE
         )
+    except MemoryError:
+        return _complain("there is too little memory: free some, raise its limit, or measure smaller models.", FAILED)
     except KeyboardInterrupt as interrupt:
         return _complain("interrupted.", INTERRUPTED + (interrupt.args[0] if interrupt.args else signal.SIGINT))
 

@@ -37,7 +37,7 @@ GIVEN_FOLDER = "given"
 
 
 class Run:
-    """A run directory: what was measured, and the tables made of it. Returned by `mnbench.load` and `mnbench.commands.compare`."""
+    """A run directory: what was measured, and the tables made of it. Returned by `mnbench.load` and `mnbench.compare`."""
 
     def __init__(self, directory: Path) -> None:
         """Read a run directory. Raises `mnbench.errors.UnreadableRunError`."""

@@ -13,7 +13,7 @@ from mnbench import backends, catalog, environment, sources, store
 from mnbench.commands import ceilings, tool_environments
 from mnbench.errors import UnknownNameError, UsageError
 from mnbench.export import ensure_each
-from mnbench.export.inputs import data_file
+from mnbench.export.inputs import data_file, read_data
 from mnbench.measure.conduct import conduct, memory_caveats
 from mnbench.measure.conductor import Already, Progress
 from mnbench.measure.gaps import GAP
@@ -27,6 +27,7 @@ from mnbench.records import (
     Artifact,
     Case,
     Caveat,
+    DataFile,
     Environment,
     ExportSpec,
     Format,
@@ -146,7 +147,7 @@ def plan(request: Request) -> Plan:
         environments=tool_environments.open_all(request.environments, tool_environments.backends_of(cases)),
         cases=(*cases, null),
         models=models,
-        data=data_file(request.data) if request.data is not None else None,
+        data=_data(request, models),
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),
         cpus=cpus,
@@ -474,14 +475,34 @@ def _check_numbers(request: Request) -> None:
         raise UsageError(f"--timeout must be between 1 second and a day, not {request.timeout_s:g} s.")
 
 
+def _data(request: Request, models: Sequence[Model]) -> DataFile | None:
+    """Return the user's data. Raises UsageError for data that no model can take; one of several that cannot fails alone."""
+    if request.data is None:
+        return None
+    data = data_file(request.data)
+    reasons = []
+    for model in models:
+        if not model.inputs or not all(map(shapes.sizes_known, model.inputs)):
+            return data  # its inputs are known when it is opened
+        for batch in request.batches:
+            sizes = shapes.resolved(model, batch)
+            try:
+                read_data(request.data, [replace(spec, dims=sizes[spec.name]) for spec in model.inputs])
+            except UsageError as error:
+                reasons.append(error)
+            else:
+                return data
+    raise reasons[0]
+
+
 def _baseline(request: Request, models: Sequence[Model]) -> str:
     """Return the baseline's id: the one asked for (which must be measured), the default if it is measured, else the first."""
     ids = [model.id for model in models]
     if request.baseline is None:
         return DEFAULT_BASELINE if DEFAULT_BASELINE in ids else ids[0]
     for model in models:
-        if request.baseline in (model.id, model.title):
+        if request.baseline in (model.id, model.title) or sources.same(model, request.baseline):
             return model.id
-    if ":" not in request.baseline and "/" not in request.baseline:
+    if sources.is_name(request.baseline):
         catalog.card(request.baseline)  # a name that is nobody's gets the nearest one
     raise UsageError(f"the baseline {request.baseline!r} is not among the models to measure: {', '.join(ids)}.")

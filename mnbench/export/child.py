@@ -1,6 +1,6 @@
 """The child processes that export networks, so that torch and its exporter never weigh on the process that measures.
 
-Run as `python -m mnbench.export.child OUT` with the number of an inherited pipe; standard input is a JSON list of orders. What
+Run as `python -c COMMAND OUT` with the number of an inherited pipe; standard input is a JSON list of orders. What
 was made is in the cache. The pipe gets one line for each order that was made, `made MODEL`, one for each format that could not
 be, `failed MODEL FORMAT REASON`, and `waits MODEL` where another process is making what it needs.
 """
@@ -27,6 +27,8 @@ from mnbench.export.cache import ensure, on_wait
 from mnbench.records import ExportSpec
 from mnbench.system.processes import die_with_parent, pipe, quiet, refusal
 
+COMMAND = "import sys; from mnbench.export.child import main; sys.exit(main())"
+"""Not `-m`: Python would warn that the package has imported this module already, as the last line of a process that dies."""
 MADE, FAILED, WAITS = "made ", "failed ", "waits "
 LONGEST_REASON = 1000
 """A line below PIPE_BUF (4096 bytes) is written whole, so that children may share one pipe."""
@@ -79,7 +81,7 @@ def _child(orders: Sequence[Order], answers: int, threads: int) -> Iterator[tupl
     with tempfile.TemporaryFile() as chatter:
         try:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "mnbench.export.child", str(answers)],
+                [sys.executable, "-P", "-c", COMMAND, str(answers)],
                 stdin=subprocess.PIPE,
                 stdout=chatter,
                 stderr=subprocess.STDOUT,
@@ -129,7 +131,7 @@ def _epitaph(process: subprocess.Popen[bytes], chatter: IO[bytes], share: Sequen
         return "the process that exports networks was killed by SIGKILL; is there enough memory?"
     if code < 0:
         return f"the model ends the process that opens it with {signal.Signals(-code).name}{f': {last}' if last else '.'}"
-    return f"the process that exports networks failed: {last}"
+    return f"the model ends the process that opens it with exit code {code}{f': {last}' if last else '.'}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,7 +166,3 @@ def _make(order: Order, spec: ExportSpec, kind: str) -> str:
     except Exception as error:  # exporters raise many types of their own; whatever it is, the user gets a sentence
         return f"{order.model} could not be exported: {type(error).__name__}: {error}"
     return ""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

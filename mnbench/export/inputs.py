@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,20 +84,23 @@ def read_data(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
         return {spec.name: _image(path, spec) for spec in [_image_input(path, specs)]}
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"--input {path.name} cannot be read: {error}.") from error
-    if path.suffix.lower() == ".npy":
+        stored = {name: loaded[name] for name in loaded.files} if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except OSError as error:
+        raise UsageError(f"--input {path.name} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(
+            f"--input {path.name} is no file that numpy.save or numpy.savez wrote, is damaged, or holds Python objects."
+        ) from error
+    if not isinstance(stored, dict):
         if len(specs) != 1:
             names = ", ".join(spec.name for spec in specs)
             raise UsageError(f"--input {path.name} holds one array; the model has {len(specs)} inputs ({names}): give an .npz.")
-        arrays: Mapping[str, Any] = {specs[0].name: loaded}
-    else:
-        arrays = {name: loaded[name] for name in loaded.files}
+        stored = {specs[0].name: stored}
     known = {spec.name: spec for spec in specs}
-    for name in arrays:
+    for name in stored:
         if name not in known:
-            raise UsageError(f"--input {path.name} has an array {name!r}; the inputs are {', '.join(known)}.")
-    return {name: _fitting(array, known[name], path) for name, array in arrays.items()}
+            raise UsageError(f"--input {path.name} has an array {name!r}; the inputs are {', '.join(known) or 'none'}.")
+    return {name: _fitting(array, known[name], path) for name, array in stored.items()}
 
 
 def _fitting(array: Any, spec: TensorSpec, path: Path) -> Array:

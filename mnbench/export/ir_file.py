@@ -10,9 +10,9 @@ import numpy as np
 
 from mnbench.environment import package_version
 from mnbench.errors import ExportError
-from mnbench.export.cache import MAX_REL_ERROR, Made
+from mnbench.export.cache import Made
 from mnbench.export.inputs import filled
-from mnbench.export.onnx_file import INT8_ERROR, counted, images, outputs_of, remarks_on, require_unchanged
+from mnbench.export.onnx_file import EXPLAINED, counted, images, outputs_of, remarks_on, require_unchanged
 from mnbench.graph import ir_facts
 from mnbench.graph.ir_file import read
 from mnbench.records import ExportSpec, Remark, TensorSpec
@@ -48,7 +48,7 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         exporter=f"OpenVINO {graph.producer}".strip(),
         max_abs_error=0.0,
         max_rel_error=0.0,
-        explained_rel_error={"fp32": MAX_REL_ERROR, "fp64": MAX_REL_ERROR, "int8": INT8_ERROR},
+        explained_rel_error=EXPLAINED,
         inputs=inputs,
         outputs=outputs,
         reference="" if graph.random_operators else REFERENCE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import random
 import warnings
 from collections.abc import Iterator
@@ -23,9 +24,10 @@ from mnbench.errors import ExportError
 from mnbench.export.cache import Made, ensure, made_from
 from mnbench.export.chain_graph import INPUT, OUTPUT, graph_of
 from mnbench.records import Artifact, ExportSpec, Format
-from mnbench.sources.feeds import Array, Feed, difference
+from mnbench.sources.feeds import Array, Difference, Feed, difference
 from mnbench.sources.ort_values import bits_of, ort_value
 
+LONGEST_REASON = 300
 LARGEST_ALONE_BYTES = 1_500_000_000
 """Of weights in the .onnx file itself, whose format ends at 2 GiB."""
 
@@ -45,7 +47,8 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         onnx.save(graph_of(opened.module, feed.inputs[0].shape, feed.outputs[0].shape, spec.opset), path)
     else:
         exporter = f"torch.onnx (dynamo) {torch.__version__}, opset {spec.opset}"
-        _export_with_torch(opened.exported or opened.module, state, feed, path, spec.opset)
+        with _explained(spec, strict=state.strict):
+            _export_with_torch(opened.exported or opened.module, state, feed, path, spec.opset)
     return _checked(spec, state, feed, path, exporter)
 
 
@@ -62,10 +65,29 @@ def _checked(spec: ExportSpec, source: Artifact, feed: Feed, path: Path, exporte
     """Return what was made, with how far its outputs are from the reference's."""
     if source.strict:
         check_file(path, spec)
-    told = difference(_run(path, source, feed), feed.outputs, source.outputs)
+    try:
+        told = difference(_run(path, source, feed), feed.outputs, source.outputs)
+    except Exception:  # onnxruntime raises types of its own
+        if source.strict:
+            raise
+        told = Difference()  # another runtime may open it; the worker of onnxruntime says why this one does not
     if source.strict and told.told:
         raise ExportError(f"{spec.model} as ONNX: {told.told}.")
-    return made_from(source, main=path.name, exporter=exporter, errors=(told.max_abs, told.max_rel))
+    errors = (told.max_abs, told.max_rel) if math.isfinite(told.max_rel) else (0.0, 0.0)  # the workers compare once more
+    return made_from(source, main=path.name, exporter=exporter, errors=errors)
+
+
+@contextlib.contextmanager
+def _explained(spec: ExportSpec, *, strict: bool) -> Iterator[None]:
+    """Say of a user's module in one sentence why torch cannot export it: its own error has a page of advice."""
+    try:
+        yield
+    except Exception as error:
+        if strict:
+            raise
+        cause = error.__cause__ or error
+        reason = next(iter(str(cause).strip().splitlines()), "")[:LONGEST_REASON]
+        raise ExportError(f"torch cannot export {spec.model} to ONNX: {type(cause).__name__}: {reason}") from error
 
 
 def _reordered(spec: ExportSpec, folder: Path, cache: Path) -> Made:

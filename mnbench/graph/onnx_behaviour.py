@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap, Counter
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ SIZED_BY_DATA = (
 """Operators whose output's size or whose time follows from the values of their inputs."""
 
 
-LARGEST_SETTING_BYTES = 256
+LARGEST_SETTING_ELEMENTS = 32
 
 
 class _Known(Enum):
@@ -136,7 +137,7 @@ def _is_zero(tensor: TensorProto) -> bool:
     import numpy as np
     from onnx import numpy_helper
 
-    if tensor.ByteSize() > LARGEST_SETTING_BYTES or is_external(tensor):
+    if math.prod(tensor.dims) > LARGEST_SETTING_ELEMENTS or is_external(tensor):  # its size in bytes would copy it all
         return False
     try:
         return not np.any(numpy_helper.to_array(tensor))

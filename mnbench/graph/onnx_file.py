@@ -20,6 +20,8 @@ from mnbench.graph.tensors import Dim, Port, Stored, dtype_counts
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
 
+PARSED_TIMES = 2
+"""Room that a message takes while it is parsed, in times its size."""
 LARGEST_BYTES = 2**31 - 1
 """Of one protobuf message. A larger model has its weights in data files."""
 
@@ -146,6 +148,7 @@ def _parse(path: Path) -> ModelProto:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
                 model.ParseFromString(view)  # not a copy of up to 2 GB
         except (DecodeError, RecursionError) as error:
+            bytearray(PARSED_TIMES * size)  # raises MemoryError where that is the reason, which protobuf does not say
             raise ModelFileError(
                 f"the model file {shown(path)} is no complete ONNX file: it is cut off, damaged or of another format "
                 f"({size:,} bytes)."

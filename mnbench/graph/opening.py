@@ -14,12 +14,13 @@ from mnbench.system.files import text_of
 
 HEAD_BYTES = 512
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
+ZIP = b"pk\x03\x04"
 STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "is an HTML page: the download got a web page in place of the model"),
     (b"<html", "is an HTML page: the download got a web page in place of the model"),
     (b"<?xml", "is an XML file"),
     (b"<net ", "is an OpenVINO network in XML"),
-    (b"pk\x03\x04", "is a zip archive"),
+    (ZIP, "is a zip archive"),
     (b"\x1f\x8b", "is a gzip archive"),
 )
 """How files of other formats begin, in lower case, and what they are."""

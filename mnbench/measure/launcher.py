@@ -21,6 +21,7 @@ from mnbench.records import Case
 from mnbench.system import processes
 
 LOG_TAIL_LINES = 20
+LONGEST_LAST_LINE = 400
 LONGEST_LOG_BYTES = 64 << 10
 CUT = b"[...]\n"
 COMPUTING_SHARE = 0.2
@@ -181,7 +182,8 @@ class Worker:
         if code == -signal.SIGKILL and (oom_kills() or 0) > (self._oom_kills or 0):
             return _out_of_memory()
         if code < 0:
-            return f"the worker was killed by {signal.Signals(-code).name}."
+            last = "" if code == -signal.SIGKILL else " ".join(self.log_tail().strip().splitlines()[-1:])
+            return f"the worker was killed by {signal.Signals(-code).name}{f': {last[:LONGEST_LAST_LINE]}' if last else '.'}"
         return f"the worker ended with exit code {code}."
 
 

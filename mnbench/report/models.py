@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mnbench.records import BATCH, Artifact, Model, Run, TensorSpec
+from mnbench.records import BATCH, Artifact, Model, ModelFacts, Run, TensorSpec
 
 DIGITS = 12
 """Of a digest, for people; JSON has it whole."""
@@ -42,7 +42,7 @@ class ModelRow:
 def model_rows(run: Run) -> tuple[ModelRow, ...]:
     """Return the models of a run that are not the catalog's, in the order of the plan."""
     return tuple(
-        _row(model, [artifact for artifact in run.artifacts if artifact.spec.model == model.id])
+        _row(model, [artifact for artifact in run.artifacts if artifact.spec.model == model.id], run.facts_of(model.id))
         for model in run.plan.models
         if model.source.scheme != "catalog"
     )
@@ -69,7 +69,7 @@ def origin(row: ModelRow) -> str:
     return f"{row.title} ({', '.join(parts)}); reference: {row.reference or NO_REFERENCE}"
 
 
-def _row(model: Model, artifacts: Sequence[Artifact]) -> ModelRow:
+def _row(model: Model, artifacts: Sequence[Artifact], facts: ModelFacts | None) -> ModelRow:
     first = artifacts[0] if artifacts else None
     return ModelRow(
         model=model.id,
@@ -80,7 +80,7 @@ def _row(model: Model, artifacts: Sequence[Artifact]) -> ModelRow:
         outputs=_joined([artifact.outputs for artifact in artifacts]),
         reference=first.reference if first else "",
         exporters=tuple(dict.fromkeys(artifact.exporter for artifact in artifacts)),
-        uncounted=tuple(dict.fromkeys(name for artifact in artifacts for name in artifact.uncounted)),
+        uncounted=facts.uncounted if facts is not None else (),
     )
 
 

@@ -153,7 +153,11 @@ def require(scheme: str) -> ModelSource:
 
 
 def _looked_at(scheme: str, locator: str, shapes: Shapes) -> Model:
-    return require(scheme).describe(locator, shapes)
+    source = require(scheme)
+    try:
+        return source.describe(locator, shapes)
+    except MemoryError:
+        raise UsageError(f"the model '{text_of(locator)}' needs more memory than there is, to be read alone.") from None
 
 
 def scheme_of(text: str) -> tuple[str, str]:
@@ -175,6 +179,32 @@ def scheme_of(text: str) -> tuple[str, str]:
     if Path(text).exists() or "/" in text or suffix in (".pt", ".pth", ".tflite", ".pb", ".h5", ".safetensors", ".py", ".bin"):
         raise UsageError(f"{text!r} is not a model that mnbench opens. It opens {FORMS}.")
     return "catalog", text
+
+
+def is_name(text: str) -> bool:
+    """Say whether what a user named can be a network of the catalog and nothing else."""
+    try:
+        return scheme_of(text) == ("catalog", text)
+    except UsageError:
+        return False
+
+
+def same(model: Model, text: str) -> bool:
+    """Say whether a text, such as another path to the same file, names a model."""
+    try:
+        scheme, locator = scheme_of(text)
+    except UsageError:
+        return False
+    if scheme != model.source.scheme:
+        return False
+    return locator == model.source.locator or (scheme in SUFFIXES.values() and _is_file(locator, model.source.locator))
+
+
+def _is_file(path: str, known: str) -> bool:
+    try:
+        return Path(path).samefile(known)
+    except (OSError, ValueError):
+        return False
 
 
 def _with_shapes(model: Model, shapes: Shapes) -> Model:

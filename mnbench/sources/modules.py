@@ -38,9 +38,14 @@ class OpenedModule:
 
 def input_names(module: nn.Module, count: int = 0) -> tuple[str, ...]:
     """Return the names of the positional inputs of a module's call, as many as `count`, or those without a default."""
+    try:
+        signature = inspect.signature(module.forward)
+    except ValueError:  # of a scripted module, which has a schema of its own
+        forward: Any = module.forward
+        return tuple(argument.name for argument in forward.schema.arguments[1:])[: count or None]
     parameters = [
         parameter
-        for parameter in inspect.signature(module.forward).parameters.values()
+        for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     names = [parameter.name for parameter in parameters if count or parameter.default is parameter.empty]

@@ -10,7 +10,7 @@ from mnbench.graph.ir_file import IrGraph
 from mnbench.graph.onnx_file import OnnxGraph, read
 from mnbench.records import Format, Model, Remark, Source
 from mnbench.sources.naming import id_of
-from mnbench.sources.shapes import specs_of
+from mnbench.sources.shapes import require_numbers, specs_of
 
 QUANTISED = (
     "QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger",
@@ -35,6 +35,8 @@ class OnnxSource:
 def model_of_file(scheme: str, locator: str, graph: OnnxGraph | IrGraph, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     """Return the record of a file whose graph was read."""
     path = Path(locator)
+    declared = [port for port in graph.outputs if port.dtype or port.kind != "tensor"]
+    require_numbers(declared, f"output {{}} of {locator} is {{}}; mnbench measures models that put out numbers or bool only.")
     operators = {operator for kinds in graph.operators.values() for operator in kinds}
     return Model(
         id=id_of(path.stem),

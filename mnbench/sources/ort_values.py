@@ -13,7 +13,9 @@ TOO_NEW_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR 
 TOO_NEW_OPSET = re.compile(r"Opset (\d+) is under development.* till opset (\d+)")
 UNKNOWN_OPERATOR = re.compile(r"Fatal error: ([\w.]*):(\w+)\(-?\d+\) is not a registered function/op")
 IN_NODE = re.compile(r"while running (\w+) node\. Name:'(.*?)' Status Message: (.*)")
-PLACE_IN_SOURCE = re.compile(r"/onnxruntime_src/\S+ .*? was false\. ?")
+PLACE_IN_SOURCE = re.compile(r"/onnxruntime_src/\S+ (?:.*? was false\.|[^()]*\([^()]*\)(?: \[with [^]]*\])?) ?")
+PREAMBLE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Exception during initialization: )?")
+LONGEST = 400
 BFLOAT16 = 16
 """Number of bfloat16 among the types of ONNX (TensorProto.DataType)."""
 
@@ -28,9 +30,14 @@ def explained(message: str, version: str) -> str:
     if found := UNKNOWN_OPERATOR.search(message):
         return f"onnxruntime {version} does not know the operator {'.'.join(filter(None, found.groups()))}."
     if found := IN_NODE.search(message):
-        node = f"{found[1]} {found[2]!r}" if found[2] else f"a {found[1]}"
-        return f"onnxruntime {version} fails inside the model, at {node}: {PLACE_IN_SOURCE.sub('', found[3])[:400]}"
-    return f"onnxruntime {version} cannot run the model: {(message.partition('failed:')[2].strip() or message)[:400]}"
+        node = f"{found[1]} {found[2]!r}" if found[2] else f"the operator {found[1]}"
+        return f"onnxruntime {version} fails inside the model, at {node}: {_without_places(found[3])}"
+    return f"onnxruntime {version} cannot run the model: {_without_places(message.partition('failed:')[2].strip() or message)}"
+
+
+def _without_places(message: str) -> str:
+    """Return a message without the places in onnxruntime's source and its numbers for kinds of errors."""
+    return (PLACE_IN_SOURCE.sub("", PREAMBLE.sub("", message)).strip() or message)[:LONGEST]
 
 
 def ort_value(array: Array, dtype: str) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnbench.errors import ExportError
-from mnbench.graph.opening import digest, size_of
+from mnbench.errors import ExportError, ModelFileError
+from mnbench.graph.opening import HEAD_BYTES, ZIP, digest, open_regular, refuse_other_formats, shown
 from mnbench.records import BATCH, Format, Model, Source
 from mnbench.sources.naming import id_of
 
@@ -28,7 +28,11 @@ class Pt2Source:
     def describe(self, locator: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
         """Return the model of a file. Raises ModelFileError for one that cannot be read."""
         path = Path(locator)
-        size_of(path)
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+        refuse_other_formats(path, head, "a program that torch.export saved", own=(ZIP,))
+        if not head.startswith(ZIP.upper()):
+            raise ModelFileError(f"the model file {shown(path)} is no program that torch.export saved: it is no zip archive.")
         return Model(
             id=id_of(path.stem),
             title=locator,

@@ -14,7 +14,9 @@ DTYPES = (
     "float32", "float64", "float16", "bfloat16", "bool",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 )  # fmt: skip
-"""Of inputs that can be filled."""
+"""Of inputs that can be filled, and of outputs that can be compared."""
+FILES = ("onnx", "ir")
+"""Sources that know every input before a model is opened."""
 
 
 class UnfitInputsError(UsageError):
@@ -27,10 +29,7 @@ def specs_of(ports: Sequence[Port], shapes: Mapping[str, tuple[int, ...]], title
     An open first axis is the batch where the input has two axes or more; all inputs share it. Raises UnfitInputsError for
     inputs that hold no numbers and for open axes that `shapes` lacks, UsageError for shapes that contradict the file.
     """
-    for port in ports:
-        if port.kind != "tensor" or port.dtype not in DTYPES:
-            what = f"a {port.kind} of {port.dtype}" if port.kind != "tensor" else port.dtype or "of an unknown type"
-            raise UnfitInputsError(f"input {port.name!r} of {title} is {what}; mnbench fills tensors of numbers or bool only.")
+    require_numbers(ports, f"input {{}} of {title} is {{}}; mnbench fills tensors of numbers or bool only.")
     symbols: dict[str, int] = {}
     for port in ports:
         if port.name in shapes:
@@ -46,13 +45,27 @@ def specs_of(ports: Sequence[Port], shapes: Mapping[str, tuple[int, ...]], title
     return specs
 
 
+def require_numbers(ports: Sequence[Port], sentence: str) -> None:
+    """Raise UnfitInputsError, with the name and the kind of a port in `sentence`, for the first that holds no numbers."""
+    for port in ports:
+        if port.kind != "tensor" or port.dtype not in DTYPES:
+            what = f"a {port.kind} of {port.dtype or 'an unknown type'}" if port.kind != "tensor" else (
+                f"a tensor of {port.dtype or 'an unknown type'}"
+            )  # fmt: skip
+            raise UnfitInputsError(sentence.format(repr(port.name), what))
+
+
 def resolved(model: Model, batch: int) -> dict[str, tuple[int, ...]]:
     """Return the sizes of each input for `batch`. Raises UsageError where a model has no such batch."""
     found = {}
     for spec in model.inputs:
-        if spec.dims:  # else the module says when it is opened
+        if sizes_known(spec):
             found[spec.name] = tuple(batch if dim == BATCH else int(dim) for dim in spec.dims)
-    if any(BATCH in spec.dims or not spec.dims for spec in model.inputs) or not model.inputs:
+    if not model.inputs and model.source.scheme in FILES:
+        if batch != 1:
+            raise UsageError(f"{model.title} has no inputs: --batch {batch} cannot be measured.")
+        return found
+    if any(BATCH in spec.dims or not sizes_known(spec) for spec in model.inputs) or not model.inputs:
         return found
     images = [dims[0] for dims in found.values() if len(dims) in IMAGE_AXES]
     if images and batch != images[0]:
@@ -60,6 +73,11 @@ def resolved(model: Model, batch: int) -> dict[str, tuple[int, ...]]:
     if not images and batch != 1:
         raise UsageError(f"{model.title} has no batch axis that is open: --batch {batch} cannot be measured.")
     return found
+
+
+def sizes_known(spec: TensorSpec) -> bool:
+    """Say whether the sizes of a model's input are known before it is opened. Those of a scalar are: it has no axes."""
+    return bool(spec.dims or spec.dtype)
 
 
 def images_of(model: Model) -> int:

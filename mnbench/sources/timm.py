@@ -62,5 +62,9 @@ def image_model(scheme: str, name: str, shapes: Mapping[str, tuple[int, ...]]) -
         id=id_of(f"{scheme}_{name}"),
         title=f"{scheme}:{name}",
         source=Source(scheme=scheme, locator=name),
-        inputs=(TensorSpec(name=INPUT, dtype="float32", dims=(BATCH, *given[1:]) if given else ()),),
+        inputs=(
+            TensorSpec(name=INPUT, dtype="float32", dims=(BATCH, *given[1:]))
+            if given
+            else TensorSpec(name=INPUT, dtype="", dims=()),
+        ),
     )

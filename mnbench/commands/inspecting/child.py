@@ -1,7 +1,7 @@
 """The process that opens somebody else's model: a runtime may crash or hang on it, and a module is code.
 
-Run as `python -m mnbench.commands.inspecting.child OUT` with the number of an inherited file; standard input is a Request. It writes
-one Answer. It is ended with its parent, and after a time limit.
+Run as `python -m mnbench.commands.inspecting.child OUT` with the number of an inherited file; standard input is a
+Request. It writes one Answer. It is ended with its parent, and after a time limit.
 """
 
 from __future__ import annotations
