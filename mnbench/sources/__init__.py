@@ -140,7 +140,7 @@ def open_module(source: Source, seed: int) -> OpenedModule:
 
 def _describe(text: str, shapes: Shapes) -> Model:
     if text != text_of(text):
-        raise UsageError(f"the model {text_of(text)!r} is not text in UTF-8; rename it or link to it.")
+        raise UsageError(f"the model '{text_of(text)}' is not text in UTF-8; rename it or link to it.")
     return replace(_looked_at(*scheme_of(text), shapes), title=text)
 
 
