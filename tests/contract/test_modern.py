@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from mnbench.compare import OPSET
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnbench import catalog, zoo
+from mnbench.commands.compare import OPSET
 from mnbench.export import ensure_all
 from mnbench.graph import ir_facts, ir_file, onnx_facts, onnx_file
 from mnbench.records import Artifact, ExportSpec, Format, Source
