@@ -124,7 +124,7 @@ def test_an_exported_file_agrees_with_torch_and_counts_like_the_module(
 ) -> None:
     artifact = artifacts[name, kind]
     assert artifact.max_rel_error < MOST_APART
-    assert artifact.denormal_weights == artifact.denormal_activations == 0
+    assert artifact.facts.denormal_weights == artifact.facts.denormal_activations == 0
     path = cache / artifact.path
     facts = onnx_facts.facts(onnx_file.read(path)) if kind is Format.ONNX else ir_facts.facts(ir_file.read(path))
     assert (facts.madds, facts.uncounted) == (counted(name).madds, ())

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.integration.command import ROOT
+from tests.integration.command import QUICK, ROOT
 
 pytestmark = pytest.mark.installs
 
@@ -74,7 +74,7 @@ def mnbench(core: Path, work: Path) -> Mnbench:
 
 @pytest.fixture(scope="module")
 def measured(mnbench: Mnbench) -> subprocess.CompletedProcess[str]:
-    return mnbench("compare", "--models", "x.onnx", "--backends", "ort", "--budget", "5", "--json")
+    return mnbench("compare", "--models", "x.onnx", "--backends", "ort", *QUICK, "--json")
 
 
 def test_the_core_takes_at_most_350_mb_with_all_it_pulls(core: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_core_makes_every_report_again(measured: subprocess.CompletedProcess
 
 
 def test_of_the_default_backends_the_core_measures_the_one_it_has_and_says_so_in_one_line(mnbench: Mnbench) -> None:
-    done = mnbench("compare", "--models", "x.onnx", "--budget", "5", "--json")
+    done = mnbench("compare", "--models", "x.onnx", *QUICK, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
         "mnbench: backend 'openvino' needs the package openvino: pip install 'mnbench[openvino]'. Measuring with ort.\n"
