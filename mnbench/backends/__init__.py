@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "mnbench.backends"
+DEFAULT = ("ort", "openvino")
+"""What is measured where the user names no backend, as far as it is installed."""
 AS_FILED = ("int8", "fp64")
 """Precisions that a file has by itself: a backend runs it so, whatever it can be asked for."""
 
@@ -84,6 +86,20 @@ class Backend(Protocol):
         """
 
 
+@runtime_checkable
+class Loader(Protocol):
+    """A backend that can say of a user's own file whether its runtime opens it: `mnbench inspect` asks."""
+
+    reads: tuple[str, ...]
+    """Formats of files that it opens; of those that sources give."""
+
+    def load(self, path: Path, sizes: Sequence[tuple[int, ...]]) -> None:
+        """Open a file, without running it. `sizes` are those of the inputs in their order, or none where they are not known.
+
+        Raises WorkerError with the runtime's reason.
+        """
+
+
 def names() -> tuple[str, ...]:
     """Names of all backends: the built-in ones, then those other packages add."""
     return tuple(dict.fromkeys([*BUILT_IN, *(entry.name for entry in _entry_points())]))
@@ -118,11 +134,28 @@ def packages_of(chosen: Iterable[str]) -> tuple[str, ...]:
 
 def require(name: str, precision: str) -> Backend:
     """Return a backend that is installed and can run `precision`. Raises UnknownNameError, MissingPackageError, UsageError."""
-    backend = get(name)
-    if sentence := backend.missing():
-        raise MissingPackageError(sentence)
+    require_installed(name)
     check_precision(name, precision)
-    return backend
+    return get(name)
+
+
+def require_installed(name: str) -> None:
+    """Raise MissingPackageError unless a backend's runtime is installed; UnknownNameError for an unknown backend."""
+    if sentence := get(name).missing():
+        raise MissingPackageError(sentence)
+
+
+def usual() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the default backends that are installed here, and for each of the others the sentence that says what it needs.
+
+    Raises MissingPackageError where none is installed.
+    """
+    sentences = {name: get(name).missing() for name in DEFAULT}
+    found = tuple(name for name, sentence in sentences.items() if sentence is None)
+    left_out = tuple(sentence for sentence in sentences.values() if sentence is not None)
+    if not found:
+        raise MissingPackageError(" ".join(left_out))
+    return found, left_out
 
 
 def check_precision(name: str, precision: str) -> None:
@@ -133,11 +166,15 @@ def check_precision(name: str, precision: str) -> None:
         raise UsageError(f"backend {name!r} cannot run precision {precision!r}; it can run {known}.")
 
 
-def missing_sentence(backend: str, package: str, module: str, extra: str) -> str | None:
-    """Return None when `module` can be imported, else how to install it. Looks for the module, does not import it."""
+def missing_sentence(backend: str, package: str, module: str, extra: str = "") -> str | None:
+    """Return None when `module` can be imported, else how to install it: by an extra of mnbench, or else by its own name.
+
+    Looks for the module, does not import it.
+    """
     if importlib.util.find_spec(module) is not None:
         return None
-    return f"backend {backend!r} needs the package {package}: pip install 'mnbench[{extra}]'."
+    what = f"'mnbench[{extra}]'" if extra else package
+    return f"backend {backend!r} needs the package {package}: pip install {what}."
 
 
 def check_effective(requested: Mapping[str, str], effective: Mapping[str, str]) -> None:

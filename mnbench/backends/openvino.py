@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnbench.backends import Feed, missing_sentence
+from mnbench.environment import package_version
 from mnbench.errors import WorkerError
 from mnbench.records import Artifact, Format, TensorSpec
+from mnbench.sources.openvino_words import first_words
 
 _HINT_OF_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "fp64": "f32"}
 """Of a quantised file the layers that were left in floats run in fp32. The device has no kernels for double."""
@@ -107,6 +109,7 @@ class OpenVinoBackend:
     format = Format.OPENVINO_IR
     packages: tuple[str, ...] = ("openvino",)
     precisions: tuple[str, ...] = ("fp32", "bf16")
+    reads: tuple[str, ...] = (Format.ONNX_FILE, Format.IR_FILE)
     environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}"}
 
     def missing(self) -> str | None:
@@ -121,6 +124,17 @@ class OpenVinoBackend:
         if artifact is None or feed is None:
             raise WorkerError("backend 'openvino' needs an IR file and an input.")
         return OpenVinoSession(root / artifact.path, feed, threads=threads, precision=precision)
+
+    def load(self, path: Path, sizes: Sequence[tuple[int, ...]]) -> None:
+        ov = runtime()
+        core = ov.Core()
+        try:
+            model = core.read_model(path)
+            if sizes and model.is_dynamic():
+                model.reshape({model.input(place): list(shape) for place, shape in enumerate(sizes)})
+            core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": _HINT_OF_PRECISION["fp32"]})
+        except RuntimeError as error:
+            raise WorkerError(f"OpenVINO {package_version('openvino')} cannot open the model: {first_words(error)}") from error
 
 
 def runtime() -> Any:

@@ -18,7 +18,11 @@ from mnbench.errors import WorkerError
 from mnbench.records import Artifact
 
 WEIGHT = ".weight"
-_MULTIPLYING_OPS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
+PRODUCT_ALONE = "/WithoutBiases"
+"""What OpenVINO appends to the name of a file's operator where it divides it into a product and the adding of offsets."""
+_MULTIPLYING_OPS = frozenset({
+    "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
+})  # fmt: skip
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -90,7 +94,10 @@ def _modules_of_inputs(node: Any) -> tuple[str, ...]:
 
 
 def _modules_of_operators(model: Any) -> dict[str, str]:
-    """Return the torch module of each multiplying operator of a model: its weights are called `<module>.weight`."""
+    """Return the layer of each multiplying operator of a model, as `mnbench.graph` names it.
+
+    That is the torch module, whose weights are called `<module>.weight`, else the operator itself.
+    """
     found = {}
     for operator in model.get_ordered_ops():
         if operator.get_type_name() not in _MULTIPLYING_OPS:
@@ -98,7 +105,8 @@ def _modules_of_operators(model: Any) -> dict[str, str]:
         source = operator.input_value(1).get_node()
         while source.get_type_name() != "Constant" and source.get_input_size():
             source = source.input_value(0).get_node()  # reshaped into groups, or converted
-        name = source.get_friendly_name()
-        if name.endswith(WEIGHT):
-            found[operator.get_friendly_name()] = name.removesuffix(WEIGHT)
+        weight, own = source.get_friendly_name(), operator.get_friendly_name()
+        whole = own.removesuffix(PRODUCT_ALONE)
+        found[own] = weight.removesuffix(WEIGHT) if weight.endswith(WEIGHT) else whole
+        found.setdefault(whole, found[own])  # a fused kernel keeps the name of its last operator
     return found

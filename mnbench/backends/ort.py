@@ -109,10 +109,11 @@ class OrtBackend:
     format = Format.ONNX
     packages: tuple[str, ...] = ("onnxruntime",)
     precisions: tuple[str, ...] = ("fp32",)
+    reads: tuple[str, ...] = (Format.ONNX_FILE,)
     environment: Mapping[str, str] = {"OMP_NUM_THREADS": "{threads}"}
 
     def missing(self) -> str | None:
-        return missing_sentence(self.name, "onnxruntime", "onnxruntime", "ort")
+        return missing_sentence(self.name, "onnxruntime", "onnxruntime")
 
     def load_runtime(self) -> None:
         import onnxruntime as ort
@@ -124,3 +125,11 @@ class OrtBackend:
             raise WorkerError("backend 'ort' needs an ONNX file and an input.")
         bound = all(remark.code != "declared-shape" for remark in artifact.remarks)
         return OrtSession(root / artifact.path, feed, threads=threads, bound=bound)
+
+    def load(self, path: Path, sizes: Sequence[tuple[int, ...]]) -> None:
+        import onnxruntime as ort
+
+        try:
+            ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # it raises types of its own
+            raise WorkerError(explained(str(error), ort.__version__)) from error

@@ -89,17 +89,27 @@ def nodes_of(events: list[dict[str, Any]], skipped: int, runs: int, graph: onnx.
 
 
 class ModuleNames:
-    """From a node of the optimised graph to the torch module, by the names of the file's graph."""
+    """From a node of the optimised graph to the layer it computes, by the names of the file's graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
-        self._by_name: Mapping[str, onnx.NodeProto] = {node.name: node for node in graph.node}
+        self._by_name: Mapping[str, onnx.NodeProto] = {node.name: node for node in graph.node if node.name}
         self._producer: Mapping[str, onnx.NodeProto] = {value: node for node in graph.node for value in node.output}
+        # A node without a name is called by its type and its number. Constants become initialisers and have no number.
+        self._numbered: Mapping[str, onnx.NodeProto] = {
+            f"{node.op_type}_{number}": node
+            for number, node in enumerate(node for node in graph.node if node.op_type != "Constant")
+            if not node.name
+        }
 
     def of(self, name: str) -> tuple[str, ...]:
-        """Return the module of an optimised node; empty when its name leads nowhere."""
-        node = self._by_name.get(name) or self._producer.get(name.removesuffix(BLOCKED))
+        """Return the layer of an optimised node, as `mnbench.graph` names it; empty when its name leads nowhere.
+
+        That is the torch module, where the weight's name tells it, else the node of the file.
+        """
+        node = self._by_name.get(name) or self._producer.get(name.removesuffix(BLOCKED)) or self._numbered.get(name)
         while node is not None and node.op_type not in FILE_OPS:  # an activation, fused behind what we look for
             node = self._producer.get(node.input[0]) if node.input else None
-        if node is None or len(node.input) < 2 or not node.input[1].endswith(WEIGHT):
+        if node is None:
             return ()
-        return (node.input[1].removesuffix(WEIGHT),)
+        weights = [read.removesuffix(WEIGHT) for read in node.input if read.endswith(WEIGHT)]
+        return (weights[0] if weights else node.name or node.output[0],)

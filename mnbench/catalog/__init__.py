@@ -77,4 +77,5 @@ def _card(network: Network, figures: Figures) -> ModelCard:
         accuracy=tuple(figures.accuracy),
         weights=network.weights,
         license=network.license,
+        packages=network.packages,
     )

@@ -22,11 +22,15 @@ class Network:
     weights: str | None = None
     """Address of trained weights that `mnbench.zoo.load_weights` reads. Never fetched by this project."""
     license: str
+    packages: tuple[str, ...] = ()
+    """Beside torch, whose code it is built with."""
 
 
 APACHE = "Apache-2.0"
 APACHE_TIMM = "Apache-2.0 (code), Apache-2.0 (weights, timm)"
 APACHE_TORCHVISION = "Apache-2.0 (code), BSD-3-Clause (weights, torchvision)"
+APACHE_CODE_TIMM = "Apache-2.0 (code, timm)"
+BSD_TORCHVISION = "BSD-3-Clause (code, torchvision)"
 MIT = "MIT (code, pytorchcv)"
 
 V1_WIDTHS = (1.0, 0.75, 0.5, 0.25)
@@ -72,6 +76,7 @@ def _shufflenet(width: float) -> Network:
         arguments={"width": width},
         resolution=224,
         license=MIT,
+        packages=("pytorchcv",),
     )
 
 
@@ -90,6 +95,7 @@ OTHERS = (
         arguments={},
         resolution=224,
         license=MIT,
+        packages=("pytorchcv",),
     ),
     Network(
         name="conv_mobilenet_1.0_224",
@@ -109,7 +115,48 @@ OTHERS = (
     ),
 )
 
-NETWORKS = (*V1_GRID, *V2_GRID, *OTHERS)
+
+def _torchvision(name: str, family: str, network: str) -> Network:
+    return Network(
+        name=name,
+        family=family,
+        build="mnbench.zoo.modern:torchvision_network",
+        arguments={"name": network},
+        resolution=224,
+        license=BSD_TORCHVISION,
+        packages=("torchvision",),
+    )
+
+
+def _timm(name: str, family: str, network: str, resolution: int = 224) -> Network:
+    return Network(
+        name=name,
+        family=family,
+        build="mnbench.zoo.modern:timm_network",
+        arguments={"name": network},
+        resolution=resolution,
+        license=APACHE_CODE_TIMM,
+        packages=("timm", "torchvision"),
+    )
+
+
+MODERN = (
+    _torchvision("mobilenet_v3_small_1.0_224", "mobilenet_v3", "mobilenet_v3_small"),
+    _torchvision("mobilenet_v3_large_1.0_224", "mobilenet_v3", "mobilenet_v3_large"),
+    _timm("mobilenet_v4_conv_small_224", "mobilenet_v4", "mobilenetv4_conv_small"),
+    _timm("mobilenet_v4_conv_medium_256", "mobilenet_v4", "mobilenetv4_conv_medium", 256),
+    _torchvision("efficientnet_b0_224", "efficientnet", "efficientnet_b0"),
+    _timm("efficientnet_lite0_224", "efficientnet", "efficientnet_lite0"),
+    _torchvision("shufflenet_v2_1.0_224", "shufflenet_v2", "shufflenet_v2_x1_0"),
+    _torchvision("mnasnet_1.0_224", "mnasnet", "mnasnet1_0"),
+    _torchvision("resnet_18_224", "resnet", "resnet18"),
+    _torchvision("resnet_50_224", "resnet", "resnet50"),
+    _timm("mobileone_s0_224", "mobileone", "mobileone_s0"),
+    _timm("repvit_m0.9_224", "repvit", "repvit_m0_9"),
+    _timm("fastvit_t8_256", "fastvit", "fastvit_t8", 256),
+)
+
+NETWORKS = (*V1_GRID, *V2_GRID, *OTHERS, *MODERN)
 
 SUITES: dict[str, tuple[str, ...]] = {
     # The rows of the MobileNetV2 paper's Table 4, in its order.
@@ -123,4 +170,5 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "v1-grid": tuple(network.name for network in V1_GRID),
     "v2-grid": tuple(network.name for network in V2_GRID),
+    "modern": tuple(network.name for network in MODERN),
 }

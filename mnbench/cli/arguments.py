@@ -70,6 +70,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     listing = added.add_parser("list", help="list models, backends or runs", allow_abbrev=False)
     listing.add_argument("what", metavar="WHAT", help="models, backends or runs")
     _add_output(listing)
+    _add_inspect(added.add_parser("inspect", help="what a model is, and what each runtime will do with it", allow_abbrev=False))
     _add_diff(added.add_parser("diff", help="one stored run against an earlier one of this host", allow_abbrev=False))
     _add_selftest(
         added.add_parser("selftest", help="how often is the method wrong here, and what does it find?", allow_abbrev=False)
@@ -88,7 +89,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid or v1-operators")
+    what.add_argument("--suite", default="v2-table", help="v2-table (default), v1-grid, v2-grid, modern or v1-operators")
     what.add_argument(
         "--models",
         nargs="+",
@@ -96,16 +97,11 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         help="instead of a suite: names of the catalog (mnbench list models), PATH.onnx, PATH.xml, PATH.pt2, timm:NAME, "
         "torchvision:NAME, FILE.py:FUNCTION, package.module:FUNCTION",
     )
-    what.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    what.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     what.add_argument("--precision", nargs="+", default=["fp32"], metavar="P", help="fp32 (default), bf16")
     what.add_argument("--batch", nargs="+", type=int, default=[1], metavar="N", help="images per inference (default 1)")
     what.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="threads per inference (default 1)")
-    what.add_argument(
-        "--shape",
-        action="append",
-        metavar="NAME=SIZES",
-        help="sizes of an input that a model leaves open, e.g. --shape images=1,3,640,640",
-    )
+    _add_shape(what)
     what.add_argument(
         "--input", type=Path, metavar="FILE", help="data for the inputs: an .npz by their names, an .npy or an image"
     )
@@ -164,6 +160,21 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="as in compare --models: a name of the catalog, a file, timm:NAME …")
+    _add_shape(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def _add_shape(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--shape",
+        action="append",
+        metavar="NAME=SIZES",
+        help="sizes of an input that a model leaves open, e.g. --shape images=1,3,640,640",
+    )
+
+
 def _add_cache(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--cache",
@@ -177,7 +188,7 @@ def _add_cache(parser: argparse._ActionsContainer) -> None:
 def _add_selftest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="one minute instead of five")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks (default mobilenet_v2_1.0_224)")
-    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND")
+    parser.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of five minutes or one")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, input and order (default 0)")
     _add_cache(parser)
@@ -187,8 +198,9 @@ def _add_selftest(parser: argparse.ArgumentParser) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies, or all; see --list")
     parser.add_argument("--list", action="store_true", help="list the studies")
-    parser.add_argument("--backends", nargs="+", default=["ort", "openvino"], metavar="BACKEND", help="default: ort openvino")
+    parser.add_argument("--backends", nargs="+", metavar="BACKEND", help="default: ort openvino, if installed")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="networks, for the studies that take any")
+    _add_shape(parser)
     parser.add_argument("--quick", action="store_true", help="a coarse grid, in 90 seconds")
     parser.add_argument("--budget", type=float, metavar="S", help="seconds of measuring, instead of the study's own")
     parser.add_argument("--cpus", metavar="LIST", help="CPUs to pin to, e.g. 1 or 0,2 or 2-3 (default: the last cores)")

@@ -98,7 +98,8 @@ def _compare(options: argparse.Namespace) -> int:
     def work(progress: compare.Listener) -> Path:
         if options.resume is not None:
             return compare.resume(store.resolve(options.resume, options.out), options.cache, progress)
-        return compare.run(requests.compare_request(options), progress)
+        chosen, note = requests.backends_of(options)
+        return compare.run(requests.compare_request(options, chosen), progress, planned=lambda: _note(note))
 
     return _measured(work, options)
 
@@ -107,7 +108,10 @@ def _plan(options: argparse.Namespace) -> int:
     from mnbench.cli import requests
     from mnbench.commands import compare, plans
 
-    print(plans.to_json(compare.plan(requests.compare_request(options))), end="")
+    chosen, note = requests.backends_of(options)
+    the_plan = compare.plan(requests.compare_request(options, chosen))
+    _note(note)
+    print(plans.to_json(the_plan), end="")
     return DONE
 
 
@@ -179,19 +183,23 @@ def _pass_gate(run: Run, limit_pct: float) -> int:
 
 def _selftest(options: argparse.Namespace) -> int:
     from mnbench import store
+    from mnbench.cli import requests
     from mnbench.commands import compare, selftest
     from mnbench.report.progress import listener
 
+    found, note = requests.backends_of(options)
     request = compare.Request(
         models=tuple(options.models or ()),
-        backends=tuple(options.backends),
+        backends=found,
         seed=options.seed,
         out=options.out,
         cache=options.cache,
     )
     with listener(quiet=options.quiet) as progress:
         try:
-            directory = selftest.run(request, progress, quick=options.quick, budget_s=options.budget)
+            directory = selftest.run(
+                request, progress, quick=options.quick, budget_s=options.budget, planned=lambda: _note(note)
+            )
         except compare.Interrupted as interrupted:
             return _complain(interrupted, INTERRUPTED + interrupted.signal)
     run = store.load(directory)
@@ -230,23 +238,26 @@ def _study(options: argparse.Namespace) -> int:
         requests.refuse_changes(options, parser(COMMANDS).parse_args(["study"]))
         return _one_study(None, options)
     names = studies.names() if "all" in options.names else tuple(dict.fromkeys(options.names))
-    studies.check(names, requests.study_options(options))  # before the first of them takes its minutes
+    chosen, note = requests.backends_of(options)
+    studies.check(names, requests.study_options(options, chosen))  # before the first of them takes its minutes
+    _note(note)
     worst = DONE
     for name in names:
-        worst = max(worst, _one_study(name, options))
+        worst = max(worst, _one_study(name, options, chosen))
         if worst >= INTERRUPTED:
             break
     return worst
 
 
-def _one_study(name: str | None, options: argparse.Namespace) -> int:
-    """Run a study, or resume the one of --resume; an error is told and becomes its exit code, for others may follow.
+def _one_study(name: str | None, options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> int:
+    """Run a study in the backends `chosen`, or resume the one of --resume.
 
-    What the plan leaves out is told however the study ends.
+    An error is reported and becomes the exit code, because other studies may follow. What the plan leaves out
+    is reported however the study ends.
     """
     from mnbench.cli import requests
 
-    wanted = requests.study_options(options)
+    wanted = requests.study_options(options, chosen)
     try:
         return _carry_out_study(name, wanted, options)
     except UsageError as error:
@@ -313,6 +324,21 @@ def _list(options: argparse.Namespace) -> int:
     from mnbench.report.listing import show
 
     print(show(listing.rows_of(options.what, options.out), as_json=options.json))
+    return DONE
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from mnbench.cli import requests
+    from mnbench.commands import inspecting
+    from mnbench.report import inspection
+
+    found = inspecting.inspect(options.model, requests.shapes_of(options.shape or ()))
+    if options.json:
+        print(inspection.to_json(found))
+    else:
+        from mnbench.report.grid import standard_console
+
+        inspection.render(found, standard_console())
     return DONE
 
 
@@ -386,6 +412,12 @@ def _publish(directory: Path, options: argparse.Namespace) -> Run:
     return view.run
 
 
+def _note(sentence: str) -> None:
+    """Say on standard error what the user should know and need not mend."""
+    if sentence:
+        _complain(sentence, DONE)
+
+
 def _complain(message: object, code: int) -> int:
     print(f"mnbench: {message}", file=sys.stderr)
     return code
@@ -397,6 +429,7 @@ COMMANDS = {
     "measure": _measure,
     "report": _report,
     "list": _list,
+    "inspect": _inspect,
     "diff": _diff,
     "selftest": _selftest,
     "study": _study,

@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
+from mnbench import backends
 from mnbench.commands import tool_environments
 from mnbench.commands.compare import Request
 from mnbench.environment import parse_cpus
@@ -16,8 +17,21 @@ KEPT_BY_RESUME = ("resume", "cache", "out", "json", "quiet", "fail_if_slower")
 """What one may say beside --resume: where things are, how results are told, and how they are judged."""
 
 
-def compare_request(options: argparse.Namespace) -> Request:
-    """Return what was asked of `mnbench compare`, names not yet checked.
+def backends_of(options: argparse.Namespace) -> tuple[tuple[str, ...], str]:
+    """Return the backends that were named, or else the usual ones that are installed; and what to say of those that are not.
+
+    Raises MissingPackageError where none of the usual ones is installed.
+    """
+    if options.backends is not None:
+        return tuple(dict.fromkeys(options.backends)), ""
+    if vars(options).get("env"):  # the runtimes are needed there, not here
+        return backends.DEFAULT, ""
+    found, left_out = backends.usual()
+    return found, f"{' '.join(left_out)} Measuring with {' and '.join(found)}." if left_out else ""
+
+
+def compare_request(options: argparse.Namespace, chosen: tuple[str, ...] = backends.DEFAULT) -> Request:
+    """Return what was asked of `mnbench compare`, to be measured in the backends `chosen`, names not yet checked.
 
     Raises UsageError for a list of CPUs that is none, and for environments that are none or go with no such option.
     """
@@ -29,7 +43,7 @@ def compare_request(options: argparse.Namespace) -> Request:
     return Request(
         models=tuple(options.models or ()),
         suite=options.suite,
-        backends=tuple(options.backends),
+        backends=chosen,
         precisions=tuple(options.precision),
         batches=tuple(options.batch),
         threads=tuple(options.threads),
@@ -70,15 +84,19 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def study_options(options: argparse.Namespace) -> StudyOptions:
-    """Return what was asked of a study. Raises UsageError for a budget, a seed or CPUs that cannot be."""
+def study_options(options: argparse.Namespace, chosen: tuple[str, ...] = ()) -> StudyOptions:
+    """Return what was asked of a study, to be measured in the backends `chosen` (none: the usual ones).
+
+    Raises UsageError for a budget, a seed or CPUs that cannot be.
+    """
     if options.budget is not None and not 1 <= options.budget <= 7 * 86_400:
         raise UsageError(f"--budget must be between 1 second and a week, not {options.budget:g} s.")
     if not 0 <= options.seed < 1 << 32:
         raise UsageError(f"--seed must be between 0 and {(1 << 32) - 1}, not {options.seed}.")
     return StudyOptions(
-        backends=tuple(dict.fromkeys(options.backends)),
+        backends=chosen or backends.DEFAULT,
         models=tuple(options.models or ()),
+        shapes=shapes_of(options.shape or ()),
         quick=options.quick,
         budget_s=options.budget,
         cpus=parse_cpus(options.cpus) if options.cpus is not None else None,

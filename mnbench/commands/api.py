@@ -14,10 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnbench import backends as runtimes
 from mnbench import records, store
 from mnbench.commands import compare as command
 from mnbench.environment import parse_cpus
@@ -104,7 +106,7 @@ def compare(
     models: Sequence[str | Path | tuple[str, nn.Module, Any]] = (),
     *,
     suite: str = command.DEFAULT_SUITE,
-    backends: Sequence[str] = command.DEFAULT_BACKENDS,
+    backends: Sequence[str] | None = None,
     precisions: Sequence[str] = ("fp32",),
     batch: int | Sequence[int] = 1,
     threads: int | Sequence[int] = 1,
@@ -131,7 +133,13 @@ def compare(
 
     Raises `mnbench.errors.UsageError` for a request that cannot be met, before anything is measured, and other
     `mnbench.errors.MnbenchError` for a step that failed. A model that fails in a runtime is in `Run.record.failures`.
+    Without `backends`, those of ONNX Runtime and OpenVINO that are installed are measured; a warning names the other one.
     """
+    left_out: tuple[str, ...] = ()
+    if backends is None:
+        backends, left_out = runtimes.usual()
+    for sentence in left_out:
+        warnings.warn(sentence, stacklevel=2)
     request = command.Request(
         models=tuple(_text_of(model, Path(cache)) for model in models),
         suite=suite,
@@ -204,5 +212,5 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[Any]) -> pd.Data
     try:
         import pandas as pd
     except ImportError as error:
-        raise MissingPackageError("data frames need the package pandas: pip install pandas.") from error
+        raise MissingPackageError("data frames need the package pandas: pip install 'mnbench[frames]'.") from error
     return pd.DataFrame(list(rows), columns=[field for column in columns for field in column.fields])

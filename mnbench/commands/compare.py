@@ -45,7 +45,6 @@ OPSET = 18
 """The ONNX opset of the exported files: the newest that torch's exporter writes without conversion and both runtimes read."""
 DEFAULT_SUITE = "v2-table"
 DEFAULT_BASELINE = "mobilenet_v2_1.0_224"
-DEFAULT_BACKENDS = ("ort", "openvino")
 NULL_MODEL = "none"
 MOST_EVICTED_BYTES = 256 << 20
 DEFAULT_BUDGET_S = 90.0
@@ -62,7 +61,7 @@ class Request:
     models: tuple[str, ...] = ()
     """Names, paths and other forms that `mnbench.sources` resolves; empty for the suite."""
     suite: str = DEFAULT_SUITE
-    backends: tuple[str, ...] = DEFAULT_BACKENDS
+    backends: tuple[str, ...] = backends.DEFAULT
     precisions: tuple[str, ...] = ("fp32",)
     batches: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
@@ -183,9 +182,14 @@ def most_launches(request: Request) -> int:
     return max(MOST_LAUNCHES, round(MOST_LAUNCHES * request.budget_s / DEFAULT_BUDGET_S))
 
 
-def run(request: Request, listener: Listener) -> Path:
-    """Plan, export, measure and store; return the run directory. Raises as `plan` and `execute` do."""
-    return carry_out(plan(request), request, listener)
+def run(request: Request, listener: Listener, planned: Callable[[], None] = lambda: None) -> Path:
+    """Plan, export, measure and store; return the run directory. Calls `planned` once the request is known to be sound.
+
+    Raises as `plan` and `execute` do.
+    """
+    the_plan = plan(request)
+    planned()
+    return carry_out(the_plan, request, listener)
 
 
 def carry_out(the_plan: Plan, request: Request, listener: Listener) -> Path:
@@ -202,6 +206,8 @@ def execute(the_plan: Plan, request: Request, listener: Listener, caveats: Seque
     """
     require_text(request.cache, "--cache")
     environment.require_pinning(the_plan.cpus)
+    for name in dict.fromkeys(case.backend for case in the_plan.cases if not case.environment):
+        backends.require_installed(name)  # the plan may come from another host
     the_plan = replace(the_plan, models=sources.of_cases(the_plan.cases, the_plan.models))
     caveats = (*caveats, *memory_caveats(the_plan, environment.available_memory_bytes()))
     host = _host(the_plan, environment.half_a_second)  # before the export, which would look like foreign load

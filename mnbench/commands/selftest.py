@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,9 +50,18 @@ def make_plan(request: Request, *, quick: bool, budget_s: float | None = None) -
     return replace(base, cases=cases, launches=500, regimes=("steady",))
 
 
-def run(request: Request, listener: Listener, *, quick: bool = False, budget_s: float | None = None) -> Path:
-    """Measure, judge and store; return the run directory. Raises as `compare.run` does."""
-    directory = execute(make_plan(request, quick=quick, budget_s=budget_s), request, listener)
+def run(
+    request: Request,
+    listener: Listener,
+    *,
+    quick: bool = False,
+    budget_s: float | None = None,
+    planned: Callable[[], None] = lambda: None,
+) -> Path:
+    """Measure, judge and store; return the run directory. As `compare.run`."""
+    the_plan = make_plan(request, quick=quick, budget_s=budget_s)
+    planned()
+    directory = execute(the_plan, request, listener)
     judged = judge(store.load(directory))
     write_atomically(directory / RESULT_FILE, msgspec.json.format(msgspec.json.encode(judged), indent=1) + b"\n")
     return directory

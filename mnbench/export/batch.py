@@ -11,7 +11,7 @@ from mnbench.environment import cpu_budget
 from mnbench.errors import ExportError, UsageError
 from mnbench.export.cache import lookup
 from mnbench.export.child import Order, carry_out
-from mnbench.export.ways import way
+from mnbench.export.ways import WORDS, way
 from mnbench.records import Artifact, ExportSpec
 from mnbench.sources import get
 
@@ -87,8 +87,7 @@ def no_way(spec: ExportSpec, kind: str) -> str:
     given = get(spec.source.scheme).gives
     if way(given, kind):
         return ""
-    what = {"openvino-ir-file": "OpenVINO IR", "onnx-file": "ONNX"}.get(given, given)
-    return f"{spec.model} is given as {what}, which cannot be converted to {kind}."
+    return f"{spec.model} is given as {WORDS.get(given, given)}, which cannot be converted to {WORDS.get(kind, kind)}."
 
 
 def _make(

@@ -102,7 +102,7 @@ def digest_of(spec: ExportSpec, kind: str) -> str:
     built: object = spec.source.scheme
     if spec.source.scheme == "catalog":
         card = catalog.card(spec.source.locator)
-        built = [card.build, card.arguments, card.input_chw, _text_of("zoo")]
+        built = [card.build, card.arguments, card.input_chw, _text_of("zoo"), _versions(card.packages)]
     key = msgspec.json.encode([LAYOUT, kind, spec, built, _versions(packages), _text_of("export")], order="deterministic")
     return f"{spec.model}-{kind}-{hashlib.sha256(key).hexdigest()[:16]}"
 

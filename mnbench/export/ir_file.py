@@ -18,6 +18,7 @@ from mnbench.graph.ir_file import read
 from mnbench.records import ExportSpec, Remark, TensorSpec
 from mnbench.sources import feeds
 from mnbench.sources.feeds import Array
+from mnbench.sources.openvino_words import first_words
 
 REFERENCE = "OpenVINO in fp32"
 
@@ -89,10 +90,3 @@ def run(compiled: Any, inputs: tuple[TensorSpec, ...], arrays: list[Array]) -> l
     except RuntimeError as error:
         raise ExportError(f"OpenVINO fails inside the model: {first_words(error)}") from error
     return [np.array(request.get_output_tensor(place).data) for place in range(len(compiled.outputs))]
-
-
-def first_words(error: Exception) -> str:
-    """Return what an error of OpenVINO says, without the places in its own source that it begins with."""
-    lines = [" ".join(line.split()).lstrip("- ") for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed"))]
-    return " ".join(told)[:400] or str(error)[:400]

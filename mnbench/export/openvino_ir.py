@@ -12,9 +12,10 @@ from typing import Any
 from mnbench.environment import package_version
 from mnbench.errors import ExportError
 from mnbench.export.cache import Made, ensure, made_from
-from mnbench.export.ir_file import first_words, fix_inputs
+from mnbench.export.ir_file import fix_inputs
 from mnbench.records import ExportSpec, Format
 from mnbench.sources.feeds import Feed, difference
+from mnbench.sources.openvino_words import first_words
 
 
 def name_by_place(model: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from mnbench.export.cache import MAX_REL_ERROR, Made
 from mnbench.export.inputs import filled
 from mnbench.records import ExportSpec, LayerCost, ModelFacts, Remark, TensorSpec
 from mnbench.sources import feeds
-from mnbench.sources.modules import call_inputs, explained, flatten
+from mnbench.sources.modules import OpenedModule, call_inputs, explained, flatten
 
 OUTPUT = "logits"
 
@@ -29,31 +30,29 @@ MOST_EXPLAINED = 0.5
 """A limit near 1 would accept outputs that are all zero."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One call of a module, and what was counted in it."""
+
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[Tensor, ...]
+    output_specs: tuple[TensorSpec, ...]
+    counts: zoo.Counts
+    denormals: zoo.Denormals
+    remarks: tuple[Remark, ...]
+
+
 def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
     """Write state.pt and feed.npz.
 
     An input without data of the user's or of the source's is standard normal, from `spec.seed`: images normalised by mean and
     standard deviation look like that to a network. Raises UsageError, ExportError.
     """
-    strict = spec.source.scheme == "catalog"
     opened = sources.open_module(spec.source, spec.seed)
-    module = opened.module
-    with explained("the model"):
-        wanted = call_inputs(opened, {} if strict else spec.sizes, spec.batch)
-        tensors, inputs = _inputs(wanted, spec)
-        made, denormals = zoo.run_and_count(module, *tensors)
-        outputs = flatten(made)
-        remarks = list(_remarks(module, tensors, outputs)) if not strict else []
-        if strict and not all(output.any() for output in outputs):
-            raise ExportError(f"torch's outputs of {spec.model} are all zero; no other output can be judged against them.")
-        counts = _counts(module, [_of_one_image(tensor, spec.batch) for tensor in tensors], strict=strict)
-    torch.save(module.state_dict() if opened.has_state else {}, folder / "state.pt")
-    answers = [_array(output) for output in outputs]
-    feeds.save(folder / "feed.npz", [_array(tensor) for tensor in tensors], answers)
-    specs = tuple(
-        TensorSpec(name=OUTPUT if len(answers) == 1 else f"output_{place}", dtype=_dtype(output), dims=tuple(output.shape))
-        for place, output in enumerate(outputs)
-    )
+    ran = run(opened, spec)
+    torch.save(opened.module.state_dict() if opened.has_state else {}, folder / "state.pt")
+    feeds.save(folder / "feed.npz", [_array(tensor) for tensor in ran.tensors], [_array(output) for output in ran.outputs])
     return Made(
         main="state.pt",
         exporter=f"torch {torch.__version__}",
@@ -61,20 +60,51 @@ def export(spec: ExportSpec, folder: Path, cache: Path) -> Made:
         max_rel_error=0.0,
         facts=ModelFacts(
             model=spec.model,
-            params=counts.params,
-            madds=counts.madds,
-            layers=layer_costs(counts),
-            uncounted=counts.uncounted,
-            denormal_weights=denormals.weights,
-            denormal_activations=denormals.activations,
+            params=ran.counts.params,
+            madds=ran.counts.madds,
+            layers=layer_costs(ran.counts),
+            uncounted=ran.counts.uncounted,
+            denormal_weights=ran.denormals.weights,
+            denormal_activations=ran.denormals.activations,
         ),
-        explained_rel_error={"fp32": MAX_REL_ERROR, **_explained_in_bf16(spec, module, tensors, outputs)},
-        inputs=inputs,
-        outputs=specs,
+        explained_rel_error={"fp32": MAX_REL_ERROR, **_explained_in_bf16(spec, opened.module, ran.tensors, ran.outputs)},
+        inputs=ran.inputs,
+        outputs=ran.output_specs,
         reference="torch",
-        strict=strict,
+        strict=_is_ours(spec),
+        remarks=ran.remarks,
+    )
+
+
+def run(opened: OpenedModule, spec: ExportSpec) -> Run:
+    """Call a module once and count it. Raises UsageError, UnfitInputsError for sizes that nobody knows, ExportError."""
+    ours, module = _is_ours(spec), opened.module
+    with explained("the model"):
+        wanted = call_inputs(opened, {} if ours else spec.sizes, spec.batch)
+        tensors, inputs = _inputs(wanted, spec)
+        made, denormals = zoo.run_and_count(module, *tensors)
+        outputs = flatten(made)
+        remarks = list(_remarks(module, tensors, outputs)) if not ours else []
+        if ours and not all(output.any() for output in outputs):
+            raise ExportError(f"torch's outputs of {spec.model} are all zero; no other output can be judged against them.")
+        counts = _counts(module, [_of_one_image(tensor, spec.batch) for tensor in tensors], strict=ours)
+    specs = tuple(
+        TensorSpec(name=OUTPUT if len(outputs) == 1 else f"output_{place}", dtype=_dtype(output), dims=tuple(output.shape))
+        for place, output in enumerate(outputs)
+    )
+    return Run(
+        tensors=tuple(tensors),
+        inputs=inputs,
+        outputs=tuple(outputs),
+        output_specs=specs,
+        counts=counts,
+        denormals=denormals,
         remarks=tuple(remarks),
     )
+
+
+def _is_ours(spec: ExportSpec) -> bool:
+    return spec.source.scheme == "catalog"
 
 
 def _inputs(wanted: Mapping[str, Tensor | tuple[int, ...]], spec: ExportSpec) -> tuple[list[Tensor], tuple[TensorSpec, ...]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from mnbench.export.cache import Made
 
 ENTRY_POINT_GROUP = "mnbench.converters"
+WORDS: Mapping[str, str] = {
+    Format.ONNX: "ONNX",
+    Format.ONNX_FILE: "ONNX",
+    Format.OPENVINO_IR: "OpenVINO IR",
+    Format.IR_FILE: "OpenVINO IR",
+    Format.TORCH_MODULE: "torch module",
+    Format.TORCH_STATE: "torch module",
+}
+"""Formats as sentences call them; another package's is called by its own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +54,7 @@ EDGES: tuple[Edge, ...] = (
         takes=Format.TORCH_MODULE,
         gives=Format.TORCH_STATE,
         function="mnbench.export.torch_state:export",
-        packages=("torch", "pytorchcv"),
+        packages=("torch",),
     ),
     Edge(takes=Format.TORCH_STATE, gives=Format.ONNX, function="mnbench.export.onnx:export", packages=("onnx", "onnxscript")),
     Edge(takes=Format.ONNX_FILE, gives=Format.ONNX, function="mnbench.export.onnx_file:export", packages=("onnxruntime",)),

@@ -145,6 +145,8 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
             remarks.append(Remark(code="computed-otherwise", observed=what))
     backends.check_effective(requested, effective)
     told = Difference()
+    if artifact is not None and artifact.strict and artifact.reference:
+        require_limit(artifact, case.precision)
     if feed is not None and artifact is not None and feed.outputs and (outputs := session.outputs()):
         told = difference(outputs, feed.outputs, feed.output_specs)
         remarks += judge(told, artifact, case.precision)
@@ -163,19 +165,24 @@ def open_session(request: OpenRequest, opener: Opener | None = None) -> tuple[Se
     )
 
 
+def require_limit(artifact: Artifact, precision: str) -> float:
+    """Return how far outputs in a precision may be from torch's. Raises WorkerError where the artefact does not say."""
+    if precision not in artifact.explained_rel_error:
+        known = ", ".join(artifact.explained_rel_error)
+        raise WorkerError(
+            f"outputs in {precision} cannot be judged: how far they may be from torch's is known for {known} only."
+        )
+    return artifact.explained_rel_error[precision]
+
+
 def judge(told: Difference, artifact: Artifact, precision: str) -> Iterator[Remark]:
     """Yield what is to be said of outputs that differ from the reference's by more than a precision explains.
 
-    Raises WorkerError instead for a network of the catalog, whose reference is right, and where nothing says how much a
-    precision explains.
+    Raises WorkerError instead for a network of the catalog, whose reference is right.
     """
     limit = artifact.explained_rel_error.get(precision)
     if artifact.strict:
-        if limit is None:
-            known = ", ".join(artifact.explained_rel_error)
-            raise WorkerError(
-                f"outputs in {precision} cannot be judged: how far they may be from torch's is known for {known} only."
-            )
+        limit = require_limit(artifact, precision)
         if told.told:
             raise WorkerError(f"{told.told}.")
         if not told.max_rel <= limit:
@@ -189,7 +196,7 @@ def judge(told: Difference, artifact: Artifact, precision: str) -> Iterator[Rema
         return
     if told.told:
         yield Remark(code="outputs-differ", observed=f"{told.told} (this runtime and {artifact.reference})")
-    elif limit is None or told.max_rel > limit:
+    elif told.max_rel > (limit or 0.0):
         explained = "" if limit is None else f"; this precision explains {limit:.2g}"
         yield Remark(
             code="outputs-differ",

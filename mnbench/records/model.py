@@ -83,6 +83,8 @@ class ModelCard:
     accuracy: tuple[Accuracy, ...] = ()
     weights: str | None = None
     license: str = ""
+    packages: tuple[str, ...] = ()
+    """Beside torch, whose code it is built with."""
 
     @property
     def resolution(self) -> int:

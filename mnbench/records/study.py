@@ -5,7 +5,7 @@ plan ──measured──▶ Run ──Study.conclude──▶ Conclusion (findi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -114,6 +114,8 @@ class StudyOptions:
     """Seconds of measuring; None for the study's own."""
     models: tuple[str, ...] = ()
     """Networks, for the studies that take any; empty for the study's own."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Sizes of inputs by name, that a model of the user's leaves open."""
     cpus: tuple[int, ...] | None = None
     seed: int = 0
     cache: Path = Path("models")

@@ -29,6 +29,7 @@ FORMATS = {
     "summary": "mnbench.report.csv_files:write_summary",
     "comparison": "mnbench.report.csv_files:write_comparison",
     "accuracy-plot": "mnbench.report.accuracy_plot:write",
+    "latency-plot": "mnbench.report.latency_plot:write",
     "paper-plot": "mnbench.report.paper_plot:write",
     "html": "mnbench.report.html:write",
     "study": "mnbench.report.study:write",

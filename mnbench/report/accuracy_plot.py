@@ -46,14 +46,17 @@ class Point:
 
 
 def write(view: View, directory: Path) -> list[Path]:
-    """Write the plot as PNG and SVG. Raises StoreError when a file cannot be written."""
-    return view.plots[NAME].save(directory)
+    """Write the plot as PNG and SVG; nothing where no network has a published accuracy (`latency_plot`).
+
+    Raises StoreError when a file cannot be written.
+    """
+    return view.plots[NAME].save(directory) if NAME in view.plots else []
 
 
 def figure(view: View) -> Figure:
     """Draw the plot. Networks without a published accuracy or a latency are named in the caption instead."""
     points = collect(view)
-    names = short_names([point.model for point in points])
+    names = short_names([point.model for point in points], own=[row.model for row in view.models])
     style = canvas.styles([row.series for row in view.rows if not is_null(row.case)])
     drawn = list(dict.fromkeys(point.series for point in points))
     groups = [[name] for name in drawn] if len(points) >= PANELS_FROM and len(drawn) > 1 else [drawn]

@@ -56,6 +56,10 @@ class Column(Generic[Row]):
     """The tables for people that it is in."""
     of_network: bool = False
     """The same in every case of a network, so that a narrow terminal shows it once."""
+    published: str = ""
+    """What a legend calls it, where its figures were published and not measured or counted here."""
+    optional: bool = False
+    """Left out of tables for people where no row has a figure."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -100,9 +104,24 @@ def unit_of(name: str) -> str:
     return next((unit for unit in UNITS if name.endswith(f"_{unit}")), "")
 
 
-def summary(view: str, table: str = RESULTS) -> list[Column[CaseRow]]:
-    """Return the columns of the summary in a view: for people those of one of `TABLES`, for CSV and JSON all."""
-    return [column for column in SUMMARY if _is_in(column, view) and (view in DATA or table in column.tables)]
+def summary(view: str, table: str = RESULTS, rows: Sequence[CaseRow] | None = None) -> list[Column[CaseRow]]:
+    """Return the columns of the summary in a view: for people those of one of `TABLES`, for CSV and JSON all.
+
+    With `rows`, optional columns in which none of them has a figure are left out.
+    """
+    chosen = [column for column in SUMMARY if _is_in(column, view) and (view in DATA or table in column.tables)]
+    if rows is None:
+        return chosen
+    return [column for column in chosen if not column.optional or any(column.value(row) is not None for row in rows)]
+
+
+def published_legend(chosen: Sequence[Column[Any]]) -> str:
+    """Return the sentence that says which of some columns are published and not measured here; empty without any."""
+    names = [column.published for column in chosen if column.published]
+    if not names:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{listed[0].upper()}{listed[1:]} {'is' if len(names) == 1 else 'are'} published, not measured here."
 
 
 def comparison(view: str) -> list[Column[ComparisonRow]]:
@@ -184,7 +203,8 @@ SUMMARY: tuple[Column[CaseRow], ...] = (
            meaning="Label of the environment of `--env`; empty where this one alone is measured."),
     Column(name="resolution", value=lambda row: row.resolution, meaning="Height and width of the image in pixels."),
     Column(name="top1_pct", value=lambda row: row.accuracy.top1_pct if row.accuracy else None,
-           meaning="Published top-1 accuracy, not measured here.", heading="top-1 %", text=_one_decimal, of_network=True),
+           meaning="Published top-1 accuracy, not measured here.", heading="top-1 %", text=_one_decimal, of_network=True,
+           published="top-1", optional=True),
     Column(name="top1_source", value=lambda row: row.accuracy.source.short if row.accuracy else None,
            meaning="Who published the accuracy."),
     Column(name="params", value=lambda row: row.params, meaning="Parameters, counted in the network.",
@@ -193,13 +213,16 @@ SUMMARY: tuple[Column[CaseRow], ...] = (
            heading="MAdds", text=count, of_network=True),
     Column(name="latency_ms", value=lambda row: row.latency_ms, interval=True, heading="latency ms",
            meaning="Steady latency of one inference: geometric mean of the launches' medians."),
+    Column(name="latency_per_image_ms", value=lambda row: row.latency_per_image_ms, interval=True, heading="ms per image",
+           optional=True, meaning="Latency over the number of images per inference; empty where that is 1."),
     Column(name="ratio", value=lambda row: row.shown_ratio, interval=True, heading="ratio",
            meaning="Typical latency (lower quartile) over that of the baseline; 1, by definition, in the baseline's own row."),
     Column(name="paper_latency_ms", value=lambda row: row.paper.latency_ms if row.paper else None, of_network=True,
-           meaning="Latency that the baseline's source published.", heading="paper ms", text=plain),
+           meaning="Latency that the baseline's source published.", heading="paper ms", text=plain,
+           published="paper ms", optional=True),
     Column(name="paper_ratio", value=lambda row: row.paper_ratio, decimals=DECIMALS, of_network=True,
            meaning="Published latency over that of the baseline; empty where environments are compared.",
-           heading="paper ratio", text=lambda ratio: plain(ratio, 2)),
+           heading="paper ratio", text=lambda ratio: plain(ratio, 2), published="paper ratio", optional=True),
     Column(name="roofline_pct", value=lambda row: row.roofline_pct, interval=True, decimals=2,
            meaning="The shortest time this machine could need, in per cent of the latency; the ceilings are taken as exact.",
            heading="roofline %", text=_whole, views=DATA | {PAGE}),
@@ -222,7 +245,7 @@ SUMMARY: tuple[Column[CaseRow], ...] = (
     Column(name="effective_precision", value=lambda row: row.effective.get("precision"),
            meaning="Precision the runtime stated."),
     Column(name="max_abs_error", value=lambda row: row.max_abs_error,
-           meaning="Largest difference between the session's outputs and those of torch."),
+           meaning="Largest difference between the session's outputs and those of its reference."),
     Column(name="caveats", value=lambda row: ";".join(row.caveats) or None, meaning="Codes of its caveats, joined by `;`.",
            heading="caveats", text=lambda codes: codes or "", align="l", views=DATA | {PAGE}),
 )

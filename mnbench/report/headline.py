@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mnbench.records import Run, Verdict
+from mnbench.records import Caveat, Run, Verdict
 from mnbench.report import environments
 from mnbench.report.naming import conditions, is_null
 from mnbench.report.numbers import bracketed, fixed
 from mnbench.report.rows import CaseRow, ComparisonRow
 
 LISTED = 5
+DIFFERS = "outputs-differ"
 
 
-def headline(run: Run, rows: Sequence[CaseRow], comparisons: Sequence[ComparisonRow]) -> str:
-    """Return a few sentences about the shortest latencies.
+def headline(run: Run, rows: Sequence[CaseRow], comparisons: Sequence[ComparisonRow], caveats: Sequence[Caveat] = ()) -> str:
+    """Return a few sentences about the shortest latencies, and one on each case whose outputs are not the reference's.
+
+    A latency of other outputs than the reference's may be that of other work, so that stands beside the latencies.
+    """
+    return f"{_about_latencies(run, rows, comparisons)}{_about_outputs(rows, caveats)}"
+
+
+def _about_outputs(rows: Sequence[CaseRow], caveats: Sequence[Caveat]) -> str:
+    names = {row.case.id: row.name for row in rows}
+    told = [f"{names.get(caveat.subject, caveat.subject)}: {caveat.observed}" for caveat in caveats if caveat.code == DIFFERS]
+    more = f" So do the outputs of {len(told) - LISTED} more." if len(told) > LISTED else ""
+    return "".join(f" {sentence}." for sentence in told[:LISTED]) + more
+
+
+def _about_latencies(run: Run, rows: Sequence[CaseRow], comparisons: Sequence[ComparisonRow]) -> str:
+    """Return the sentences about the shortest latencies.
 
     A case is called the fastest only when the analysis compared it with the runner-up and found it faster, and no other case
     of the plan could be faster still: none was too noisy, none lacks a figure, and none that it was not found faster than has

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mnbench.records import Run
-from mnbench.report import columns
+from mnbench.report import columns, models
 from mnbench.report.columns import PAGE, Column
 from mnbench.report.files import write_atomically
 from mnbench.report.naming import latency_legend, percentiles_legend, ratio_legend
@@ -33,14 +33,17 @@ def page(view: View) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(plain=plain)
     template = environment.from_string(files("mnbench.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    run = view.run
+    run, results = view.run, columns.summary(PAGE, rows=view.networks)
     return template.render(
         view=view,
         run=run,
         latency_legend=latency_legend(run),
         ratio_legend=ratio_legend(run),
         percentiles_legend=percentiles_legend(run, view.analysis),
-        results=columns.summary(PAGE),
+        results=results,
+        published_legend=columns.published_legend(results),
+        tensor=models.tensor,
+        filled=models.filled,
         percentiles=_filled(view, columns.QUANTILES),
         regimes=_filled(view, columns.REGIMES),
         comparison=columns.filled(columns.comparison(PAGE), view.comparisons),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from mnbench.report import columns
+from mnbench.report import columns, models
 from mnbench.report.view import View
 
 
 def to_json(view: View) -> str:
-    """Return the rows of summary.csv and comparison.csv, the caveats and the failures; a missing figure is null."""
+    """Return the rows of summary.csv and comparison.csv, the user's models, caveats and failures; a missing figure is null."""
     run = view.run
     document = {
         "schema_version": run.schema_version,
@@ -20,6 +20,7 @@ def to_json(view: View) -> str:
         "measuring_s": run.measuring_s,
         "baseline": run.plan.baseline,
         "environments": [asdict(known) for known in run.plan.environments],
+        "models": models.records(view.models),
         "summary": columns.records(columns.summary(columns.JSON), view.rows),
         "comparisons": columns.records(columns.comparison(columns.JSON), view.comparisons),
         "caveats": [asdict(caveat) for caveat in view.analysis.caveats],

@@ -22,10 +22,11 @@ from mnbench.report.naming import latency_legend, ratio_legend
 from mnbench.report.view import View
 
 MARKER = re.compile(r"^<!-- mnbench:(?P<name>[\w-]+)(?:@(?P<run>[\w./-]+))?:(?P<edge>begin|end) -->[ \t]*$", re.MULTILINE)
-PLOTS = (
-    ("latency-vs-accuracy.svg", "Measured latency against published accuracy"),
-    ("ratio-vs-paper.svg", "Ratios to the baseline: this CPU beside the paper"),
-)
+PLOTS = {
+    "latency-vs-accuracy": "Measured latency against published accuracy",
+    "latency": "Measured latency",
+    "ratio-vs-paper": "Ratios to the baseline: this CPU beside the paper",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +67,14 @@ def stale(text: str, pick: Pick) -> list[str]:
 
 def results_table(shown: Shown) -> str:
     """Return the table of networks by backends."""
-    run = shown.view.run
+    run, chosen = shown.view.run, columns.summary(columns.MARKDOWN, rows=shown.view.networks)
     note = (
         f"{run.environment.cpu_model}; run `{run.id}`. "
         f"{latency_legend(run)} "
         f"{_ratio_legend(run)} "
-        "Top-1, paper ms and paper ratio are published, not measured here."
-    )
-    return f"{table_of(columns.summary(columns.MARKDOWN), shown.view.networks)}\n\n{escaped(note)}"
+        f"{columns.published_legend(chosen)}"
+    ).rstrip()
+    return f"{table_of(chosen, shown.view.networks)}\n\n{escaped(note)}"
 
 
 def backends_table(shown: Shown) -> str:
@@ -92,7 +93,7 @@ def environments_table(shown: Shown) -> str:
 
 def plot_links(shown: Shown) -> str:
     """Return the run's plots as images."""
-    return "\n\n".join(f"![{title}]({shown.folder}/{file})" for file, title in PLOTS)
+    return "\n\n".join(f"![{PLOTS[name]}]({shown.folder}/{name}.svg)" for name in shown.view.plot_names)
 
 
 def caveat_list(shown: Shown) -> str:

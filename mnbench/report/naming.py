@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mnbench.records import NULL_BACKEND, Analysis, Case, Caveat, Condition, Run
@@ -27,13 +27,16 @@ class ShortNames:
         return self.labels[model]
 
 
-def short_names(models: Sequence[str]) -> ShortNames:
-    """Return labels for `models` without the words that all of them share at the start or at the end."""
-    words = {model: model.split("_") for model in dict.fromkeys(models)}
+def short_names(models: Sequence[str], own: Collection[str] = ()) -> ShortNames:
+    """Return labels for `models` without the words that all of them share at the start or at the end.
+
+    Those in `own` are the user's, and keep the names that tables call them.
+    """
+    words = {model: [model] if model in own else model.split("_") for model in dict.fromkeys(models)}
     head, tail = _shared(list(words.values()))
     first = next(iter(words.values()), [])
     left_out = [*first[:head], *first[len(first) - tail :]]
-    labels = {model: _label(parts[head : len(parts) - tail]) for model, parts in words.items()}
+    labels = {model: _cut(model) if model in own else _label(parts[head : len(parts) - tail]) for model, parts in words.items()}
     if len(set(labels.values())) < len(labels):  # a label that two networks share says nothing
         labels, left_out = {model: model for model in words}, []
     return ShortNames(labels=labels, left_out=" ".join(left_out))
@@ -149,7 +152,10 @@ def _label(words: list[str]) -> str:
             parts[-1] += word.upper()
         else:
             parts.append(word.upper() if len(word) == 1 else word)
-    label = " ".join(parts)
+    return _cut(" ".join(parts))
+
+
+def _cut(label: str) -> str:
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 

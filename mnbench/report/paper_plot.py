@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from mnbench.records import Estimate, PublishedLatency, Verdict
-from mnbench.report import canvas
+from mnbench.records import PublishedLatency, Verdict
+from mnbench.report import bands, canvas
 from mnbench.report.axis import set_positive_scale
 from mnbench.report.naming import ShortNames, conditions, is_null, short_names
 from mnbench.report.numbers import Figure as Number
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "ratio-vs-paper"
-NOT_REPORTED = "not reported"
+NOT_REPORTED = "paper: not reported"
 PAPER = canvas.Style(name="paper", colour="#000000", marker="d")
-ROW_IN = 0.17
-"""Height that one mark of a network takes."""
-MARKER_PT = 5.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +35,18 @@ class Group:
     model: str
     paper: float | None
     published: PublishedLatency | None
+    of_catalog: bool
     measured: dict[str, tuple[Number, bool]]
     """By series the ratio, which is an exact 1 for the baseline, and whether the machine was too noisy for it."""
 
     @property
     def paper_text(self) -> str:
-        """The paper's ratio, or its milliseconds where there is no figure to divide them by."""
+        """The paper's ratio, or its milliseconds where there is no figure to divide them by; empty for a user's model."""
+        if not self.of_catalog:
+            return ""
         if self.paper is not None:
-            return fixed(self.paper, max(2, significant(self.paper, 2)))
-        return NOT_REPORTED if self.published is None else f"{self.published.latency_ms:g} ms"
+            return "paper: " + fixed(self.paper, max(2, significant(self.paper, 2)))
+        return NOT_REPORTED if self.published is None else f"paper: {self.published.latency_ms:g} ms"
 
 
 def write(view: View, directory: Path) -> list[Path]:
@@ -60,19 +60,17 @@ def write(view: View, directory: Path) -> list[Path]:
 def figure(view: View) -> Figure:
     """Draw the plot: a band per network, in it the paper's mark and one per series with its interval."""
     groups = collect(view)
-    names = short_names([group.model for group in groups])
+    names = short_names([group.model for group in groups], own=[row.model for row in view.models])
     style = canvas.styles([row.series for row in view.rows if not is_null(row.case)])
-    band_in = ROW_IN * (len(style) + 1) + 0.1
     page = canvas.Page(
         title=f"Latency over that of {view.run.plan.baseline}: this CPU beside the paper",
         subtitle=conditions(view.run),
         caption=_caption(view, groups, names),
         legend=_legend(groups, style),
         width_in=9.0,
-        axes_height_in=max(0.8, band_in * len(groups)),
+        axes_height_in=bands.height_in(len(style) + 1, len(groups)),
     )
-    widest = max((len(names[group.model]) for group in groups), default=0)
-    layout = canvas.lay_out(page, left_in=0.45 + 0.072 * widest, right_in=1.25)
+    layout = canvas.lay_out(page, left_in=bands.left_in([names[group.model] for group in groups]), right_in=1.25)
     axes = layout.axes()
     _frame(axes, groups, names)
     for place, group in enumerate(groups):
@@ -84,32 +82,30 @@ def figure(view: View) -> Figure:
 def collect(view: View) -> list[Group]:
     """Return the networks of the plan in order, each with the paper's ratio and the measured ones."""
     groups: dict[str, Group] = {}
+    own = {row.model for row in view.models}
     for row in view.networks:
         model = row.case.model
-        group = groups.setdefault(model, Group(model=model, paper=row.paper_ratio, published=row.paper, measured={}))
+        group = groups.setdefault(
+            model,
+            Group(model=model, paper=row.paper_ratio, published=row.paper, of_catalog=model not in own, measured={}),
+        )
         if row.shown_ratio is not None:
             group.measured[row.series] = (row.shown_ratio, row.verdict == Verdict.TOO_NOISY)
     return list(groups.values())
 
 
 def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
-    canvas.tidy(axes)
-    axes.grid(visible=False, axis="y")
+    bands.frame(axes, [names[group.model] for group in groups])
     marks = [bound for group in groups for ratio, _ in group.measured.values() for bound in bounds(ratio)]
     papers = [group.paper for group in groups if group.paper is not None]
     set_positive_scale(axes, [*marks, *papers, 1.0])
-    axes.set_ylim(max(len(groups), 1) - 0.5, -0.5)
-    axes.set_yticks(range(len(groups)), [canvas.literal(names[group.model]) for group in groups])
-    axes.tick_params(axis="y", length=0)
     axes.set_xlabel("latency over that of the baseline (ratio, no unit; below 1 is faster)", fontsize=9)
     edge = axes.get_yaxis_transform()
     for place, group in enumerate(groups):
-        if place % 2:
-            axes.axhspan(place - 0.5, place + 0.5, color="#F4F4F4", zorder=0, linewidth=0)
         axes.text(
             1.015,
             place,
-            f"paper: {group.paper_text}",
+            group.paper_text,
             transform=edge,
             fontsize=canvas.LABEL_PT,
             va="center",
@@ -118,43 +114,23 @@ def _frame(axes: Axes, groups: Sequence[Group], names: ShortNames) -> None:
 
 
 def _draw_group(axes: Axes, place: int, group: Group, style: dict[str, canvas.Style]) -> None:
-    slots = len(style) + 1
-    heights = [place + (slot + 0.5) / slots * 0.8 - 0.4 for slot in range(slots)]
+    heights = bands.heights(place, len(style) + 1)
     if group.paper is not None:
-        axes.plot(group.paper, heights[0], PAPER.marker, color=PAPER.colour, markersize=MARKER_PT + 1)
+        axes.plot(group.paper, heights[0], PAPER.marker, color=PAPER.colour, markersize=bands.MARKER_PT + 1)
     for height, look in zip(heights[1:], style.values(), strict=True):
         if look.name not in group.measured:
             continue
         ratio, noisy = group.measured[look.name]
-        value, low, high = bounds(ratio)
-        if isinstance(ratio, Estimate):
-            reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
-            axes.errorbar(value, height, xerr=reach, fmt="none", ecolor=look.colour, elinewidth=1.2, capsize=2.5)
-        face = "white" if noisy else look.colour
-        axes.plot(value, height, look.marker, markersize=MARKER_PT, markerfacecolor=face, markeredgecolor=look.colour)
+        bands.draw_mark(axes, height, ratio, look, noisy=noisy)
 
 
 def _legend(groups: Sequence[Group], style: dict[str, canvas.Style]) -> list[Line2D]:
     drawn = {name for group in groups for name in group.measured}
     looks = [PAPER, *(look for look in style.values() if look.name in drawn)]
-    handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, linewidth=0, markersize=MARKER_PT, label=look.name)
-        for look in looks
-    ]
+    handles = bands.legend(looks, noisy=False)
     handles.append(Line2D([], [], color=canvas.GREY, linestyle="--", linewidth=1.0, label="baseline = 1"))
     if any(noisy for group in groups for _, noisy in group.measured.values()):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=canvas.GREY,
-                marker="o",
-                markerfacecolor="white",
-                linewidth=0,
-                markersize=MARKER_PT,
-                label="hollow: machine too noisy",
-            )
-        )
+        handles.append(bands.hollow())
     return handles
 
 

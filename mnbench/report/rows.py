@@ -83,6 +83,11 @@ class CaseRow:
         return 1.0 if self.verdict == BASELINE else self.ratio
 
     @property
+    def latency_per_image_ms(self) -> Estimate | None:
+        """Latency over the images per inference; None where there is one image."""
+        return self.latency_ms.per(self.case.batch) if self.latency_ms and self.case.batch > 1 else None
+
+    @property
     def name(self) -> str:
         """The network and its series, for sentences."""
         return f"{self.case.model} ({self.series})"

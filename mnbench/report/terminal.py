@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mnbench.records import BEFORE_LAUNCH, Caveat, Run
-from mnbench.report import columns
+from mnbench.report import columns, models
 from mnbench.report.columns import TERMINAL, Column, Interval, Row
 from mnbench.report.environments import versions_legend
 from mnbench.report.grid import Grid, draw, texts
@@ -42,13 +42,14 @@ def render(view: View, console: Console) -> None:
     if not _print_table(view, columns.QUANTILES, bracketed, "Percentiles", legend, console) and legend:
         console.print(Text(legend, style="dim"))
     _print_table(view, columns.REGIMES, plus_minus, "Other regimes", _cold_legend(view), console)
+    _print_models(view, console)
     print_caveats(view.later_caveats, console)
     _print_failures(view.run, console)
 
 
 def _forms(view: View) -> list[list[Grid]]:
     """Return the forms of the result, widest first: one table with brackets, one with ±, two with brackets, two with ±."""
-    every = columns.summary(TERMINAL)
+    every = columns.summary(TERMINAL, rows=view.networks)
     of_network = [column for column in every if column.of_network]
     of_case = [every[0], *(column for column in every if not column.of_network)]
     networks = list({row.case.model: row for row in view.networks}.values())
@@ -72,11 +73,12 @@ def _style(cell: str) -> str:
 
 
 def _legend(view: View) -> str:
+    published = columns.published_legend(columns.summary(TERMINAL, rows=view.networks))
     floor = "" if view.harness_ns is None else f" The harness itself takes {view.harness_ns:.0f} ns an inference."
     return (
         f"{latency_legend(view.run)} {ratio_legend(view.run)} "
-        f"Verdicts: corrected for the number of comparisons; equivalent within ±{view.run.plan.equivalence_pct:g} %. "
-        f"Top-1, paper ms and paper ratio are published, not measured here.{floor}"
+        f"Verdicts: corrected for the number of comparisons; equivalent within ±{view.run.plan.equivalence_pct:g} %."
+        f"{f' {published}' if published else ''}{floor}"
     )
 
 
@@ -113,6 +115,20 @@ def _print_table(view: View, table: str, interval: Interval, title: str, legend:
     if legend:
         console.print(Text(legend, style="dim"))
     return True
+
+
+def _print_models(view: View, console: Console) -> None:
+    """Print each model that is not the catalog's, with a line for each of its inputs."""
+    if not view.models:
+        return
+    console.print()
+    console.print(Text("Models", style="bold"))
+    for row in view.models:
+        console.print(Text(f"  {row.model}: {models.origin(row)}"))
+        for spec in row.inputs:
+            console.print(Text(f"    input {spec.name}: {models.filled(spec)}"))
+        if row.uncounted:
+            console.print(Text(f"    not counted: {', '.join(row.uncounted)}", style="dim"))
 
 
 def _cold_legend(view: View) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mnbench import stats
 from mnbench.records import Analysis, Caveat, Run
 from mnbench.report.headline import headline
+from mnbench.report.models import ModelRow, model_rows
 from mnbench.report.naming import caveats_by_place, is_null
 from mnbench.report.rows import CaseRow, ComparisonRow, by_network, case_rows, comparison_rows
 
@@ -46,8 +47,13 @@ class View:
 
     @cached_property
     def headline(self) -> str:
-        """A few sentences about the shortest latencies."""
-        return headline(self.run, self.rows, self.comparisons)
+        """A few sentences about the shortest latencies, and on models whose outputs are not the reference's."""
+        return headline(self.run, self.rows, self.comparisons, self.analysis.caveats)
+
+    @cached_property
+    def models(self) -> tuple[ModelRow, ...]:
+        """The models that are not the catalog's."""
+        return model_rows(self.run)
 
     @property
     def first_caveats(self) -> list[Caveat]:
@@ -65,16 +71,24 @@ class View:
         times = (result.latency_ns for result in self.analysis.results if is_null(result.case))
         return next((time.value for time in times if time), None)
 
+    @property
+    def plot_names(self) -> tuple[str, ...]:
+        """The plots that the run has: latency against accuracy, or alone where no network has one; ratios beside a paper's.
+
+        A paper compares networks, so where environments are compared there is no plot beside it.
+        """
+        first = "latency-vs-accuracy" if any(row.accuracy for row in self.networks) else "latency"
+        papers = not self.run.plan.environments and any(row.paper for row in self.networks)
+        return (first, *(("ratio-vs-paper",) if papers else ()))
+
     @cached_property
     def plots(self) -> Mapping[str, Plot]:
-        """The plots that the run has, by name, each drawn once. Loads matplotlib."""
-        from mnbench.report import accuracy_plot, paper_plot
+        """The plots by their names, each drawn once. Loads matplotlib."""
+        from mnbench.report import accuracy_plot, latency_plot, paper_plot
         from mnbench.report.canvas import Plot
 
-        drawn = {accuracy_plot.NAME: accuracy_plot.figure(self)}
-        if not self.run.plan.environments:  # a paper compares networks, not environments
-            drawn[paper_plot.NAME] = paper_plot.figure(self)
-        return {name: Plot(name=name, figure=figure) for name, figure in drawn.items()}
+        draw = {plot.NAME: plot.figure for plot in (accuracy_plot, latency_plot, paper_plot)}
+        return {name: Plot(name=name, figure=draw[name](self)) for name in self.plot_names}
 
 
 def view_of(run: Run, analysis: Analysis | None = None) -> View:

@@ -62,7 +62,8 @@ class ModelSource(Protocol):
     def describe(self, locator: str, shapes: Shapes) -> Model:
         """Return the model that `locator` names, its inputs as far as they are known without opening it.
 
-        `shapes` fill open axes of inputs of those names. Raises UsageError.
+        `shapes` fill open axes of inputs of those names. Raises UsageError; MissingPackageError where just this model needs
+        a package that is missing.
         """
 
 
@@ -113,11 +114,19 @@ def resolve(texts: Sequence[str], shapes: Shapes | None = None) -> tuple[Model, 
 
 
 def of_cases(cases: Sequence[Case], known: Sequence[Model]) -> tuple[Model, ...]:
-    """Return `known` and, for cases that name a network of the catalog beside it, that network."""
+    """Return `known` and, for cases that name a network of the catalog beside it, that network.
+
+    Raises MissingPackageError where a package is missing that a model needs: a plan may come from another host.
+    """
     models = {model.id: model for model in known}
+    for model in known:
+        if model.source.scheme == "catalog":
+            _looked_at("catalog", model.source.locator, {})
+        else:
+            require(model.source.scheme)
     for case in cases:
         if case.backend != "null" and case.model not in models:
-            models[case.model] = get("catalog").describe(case.model, {})
+            models[case.model] = _looked_at("catalog", case.model, {})
     return tuple(models.values())
 
 
@@ -131,15 +140,24 @@ def open_module(source: Source, seed: int) -> OpenedModule:
 
 def _describe(text: str, shapes: Shapes) -> Model:
     if text != text_of(text):
-        raise UsageError(f"the model {text_of(text)!r} is not text in UTF-8; rename it or link to it.")
-    scheme, locator = scheme_of(text)
+        raise UsageError(f"the model '{text_of(text)}' is not text in UTF-8; rename it or link to it.")
+    return replace(_looked_at(*scheme_of(text), shapes), title=text)
+
+
+def require(scheme: str) -> ModelSource:
+    """Return a source whose packages are installed. Raises UnknownNameError, MissingPackageError, UsageError."""
     source = get(scheme)
     if sentence := source.missing():
         raise MissingPackageError(sentence)
+    return source
+
+
+def _looked_at(scheme: str, locator: str, shapes: Shapes) -> Model:
+    source = require(scheme)
     try:
-        return replace(source.describe(locator, shapes), title=text)
+        return source.describe(locator, shapes)
     except MemoryError:
-        raise UsageError(f"the model {text_of(text)!r} needs more memory than there is, to be read alone.") from None
+        raise UsageError(f"the model '{text_of(locator)}' needs more memory than there is, to be read alone.") from None
 
 
 def scheme_of(text: str) -> tuple[str, str]:

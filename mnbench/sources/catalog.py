@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mnbench import catalog
 from mnbench.catalog.probes import PROBE_FAMILY
-from mnbench.errors import UsageError
+from mnbench.errors import MissingPackageError, UsageError
 from mnbench.records import BATCH, Format, Model, Source, TensorSpec
 
 if TYPE_CHECKING:
@@ -19,16 +19,22 @@ INPUT = "input"
 
 class CatalogSource:
     gives = Format.TORCH_MODULE
-    packages: tuple[str, ...] = ("torch", "pytorchcv")
+    packages: tuple[str, ...] = ("torch",)
 
     def missing(self) -> str | None:
         if importlib.util.find_spec("torch") is None:
-            return "networks of the catalog need the package torch: pip install 'mnbench[zoo]'."
+            return "networks of the catalog need the package torch: pip install 'mnbench[all]', or give --models PATH.onnx."
         return None
 
     def describe(self, locator: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
-        """Return a network of the catalog. Raises UnknownNameError; UsageError for a shape other than its own."""
+        """Return a network of the catalog.
+
+        Raises UnknownNameError; UsageError for a shape other than its own; MissingPackageError where it is built by a package
+        that is missing.
+        """
         card = catalog.card(locator)
+        if missing := [package for package in card.packages if importlib.util.find_spec(package) is None]:
+            raise MissingPackageError(f"{card.name} needs the package {missing[0]}: pip install 'mnbench[zoo]'.")
         given = shapes.get(INPUT)
         if given is not None and tuple(given[1:]) != card.input_chw:
             size = "x".join(map(str, card.input_chw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ class IrSource:
     packages: tuple[str, ...] = ()
 
     def missing(self) -> str | None:
+        if importlib.util.find_spec("openvino") is None:
+            return "an OpenVINO IR (.xml) needs the package openvino: pip install 'mnbench[openvino]'."
         return None
 
     def describe(self, locator: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:

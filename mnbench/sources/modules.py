@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mnbench.errors import ExportError, UsageError
 from mnbench.records import BATCH
+from mnbench.sources.shapes import UnfitInputsError
 
 Dims = tuple[int | str, ...]
 
@@ -55,8 +56,8 @@ def input_names(module: nn.Module, count: int = 0) -> tuple[str, ...]:
 def call_inputs(opened: OpenedModule, given: Mapping[str, tuple[int, ...]], batch: int) -> dict[str, Tensor | tuple[int, ...]]:
     """Return each input of the call by its name: the source's example, or the sizes for one that is to be drawn.
 
-    `given` are sizes that the user asked for. Raises UsageError for a name that the module does not have, and for an input
-    whose sizes nobody knows.
+    `given` are sizes that the user asked for. Raises UsageError for a name that the module does not have, UnfitInputsError for
+    an input whose sizes nobody knows.
     """
     names = tuple(opened.shapes) or input_names(opened.module, len(opened.example))
     if unknown := [name for name in given if name not in names]:
@@ -70,7 +71,7 @@ def call_inputs(opened: OpenedModule, given: Mapping[str, tuple[int, ...]], batc
         elif name in opened.shapes:
             found[name] = tuple(_size(dim, batch, name) for dim in opened.shapes[name])
         else:
-            raise UsageError(
+            raise UnfitInputsError(
                 f"nobody says how large input {name!r} is: have the function return (module, example_input), "
                 f"or give --shape {name}=1,3,224,224"
             )
@@ -81,7 +82,7 @@ def _size(dim: int | str, batch: int, name: str) -> int:
     if dim == BATCH:
         return batch
     if isinstance(dim, str):
-        raise UsageError(f"input {name!r} has the open axis {dim!r}: give all of its sizes with --shape {name}=…")
+        raise UnfitInputsError(f"input {name!r} has the open axis {dim!r}: give all of its sizes with --shape {name}=…")
     return dim
 
 

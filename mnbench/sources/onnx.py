@@ -24,7 +24,7 @@ class OnnxSource:
 
     def missing(self) -> str | None:
         if importlib.util.find_spec("onnx") is None:
-            return "an .onnx file is read with the package onnx: pip install onnx."
+            return "an .onnx file needs the package onnx: pip install onnx."
         return None
 
     def describe(self, locator: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:

@@ -19,11 +19,15 @@ FILES = ("onnx", "ir")
 """Sources that know every input before a model is opened."""
 
 
+class UnfitInputsError(UsageError):
+    """A model that can be read and not run as it was named: an input has an open size, or holds no numbers."""
+
+
 def specs_of(ports: Sequence[Port], shapes: Mapping[str, tuple[int, ...]], title: str) -> tuple[TensorSpec, ...]:
     """Return the inputs with every axis known but the batch, which is `BATCH`.
 
-    An open first axis is the batch where the input has two axes or more; all inputs share it. Raises UsageError for inputs that
-    hold no numbers, for open axes that `shapes` lacks, and for shapes that contradict the file.
+    An open first axis is the batch where the input has two axes or more; all inputs share it. Raises UnfitInputsError for
+    inputs that hold no numbers and for open axes that `shapes` lacks, UsageError for shapes that contradict the file.
     """
     require_numbers(ports, f"input {{}} of {title} is {{}}; mnbench fills tensors of numbers or bool only.")
     symbols: dict[str, int] = {}
@@ -35,20 +39,20 @@ def specs_of(ports: Sequence[Port], shapes: Mapping[str, tuple[int, ...]], title
         axes = "; ".join(f"axis {axis} of input {name!r}{f' ({dim})' if dim != '?' else ''}" for name, axis, dim in unknown)
         example = next(spec for spec in specs if any(_is_open(dim) for dim in spec.dims))
         sizes = ",".join(str(1 if dim == BATCH else dim if isinstance(dim, int) else 64) for dim in example.dims)
-        raise UsageError(f"{title} has open axes: {axes}. Give their sizes, for example --shape {example.name}={sizes}")
+        raise UnfitInputsError(f"{title} has open axes: {axes}. Give their sizes, for example --shape {example.name}={sizes}")
     if without := [port.name for port in ports if port.dims is None and port.name not in shapes]:
-        raise UsageError(f"{title} does not say how many axes input {without[0]!r} has: give --shape {without[0]}=…")
+        raise UnfitInputsError(f"{title} does not say how many axes input {without[0]!r} has: give --shape {without[0]}=…")
     return specs
 
 
 def require_numbers(ports: Sequence[Port], sentence: str) -> None:
-    """Raise UsageError, with the name and the kind of a port in `sentence`, for the first that holds no numbers."""
+    """Raise UnfitInputsError, with the name and the kind of a port in `sentence`, for the first that holds no numbers."""
     for port in ports:
         if port.kind != "tensor" or port.dtype not in DTYPES:
             what = f"a {port.kind} of {port.dtype or 'an unknown type'}" if port.kind != "tensor" else (
                 f"a tensor of {port.dtype or 'an unknown type'}"
             )  # fmt: skip
-            raise UsageError(sentence.format(repr(port.name), what))
+            raise UnfitInputsError(sentence.format(repr(port.name), what))
 
 
 def resolved(model: Model, batch: int) -> dict[str, tuple[int, ...]]:

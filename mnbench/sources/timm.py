@@ -33,8 +33,8 @@ class TimmSource:
     def open_module(self, source: Source, seed: int) -> OpenedModule:
         """Build the network. Raises UnknownNameError for a name that timm does not have."""
         from mnbench.sources.modules import OpenedModule, explained, seeded
-        from mnbench.sources.torchvision import register_missing_operators
         from mnbench.zoo.build import initialise
+        from mnbench.zoo.torchvision_operators import register_missing_operators
 
         register_missing_operators()
         import timm

@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
 CHW = (3, 224, 224)
 """Images of a network whose weights in torchvision name no other size."""
-OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-"""Schemas that torchvision's Python code looks up at its import, as its documentation of `torchvision.ops` has them."""
-
-_kept: list[object] = []
-"""Libraries of schemas, which torch forgets when nobody holds them."""
 
 
 class TorchvisionSource:
@@ -42,6 +34,7 @@ class TorchvisionSource:
         """Build the network. Raises UnknownNameError for a name that torchvision does not have."""
         from mnbench.sources.modules import OpenedModule, explained, seeded
         from mnbench.zoo.build import initialise
+        from mnbench.zoo.torchvision_operators import register_missing_operators
 
         register_missing_operators()
         from torchvision import models
@@ -56,21 +49,6 @@ class TorchvisionSource:
             if not _detects(source.locator):
                 initialise(module, size)
         return OpenedModule(module=module, shapes={INPUT: (BATCH, *size)})
-
-
-def register_missing_operators() -> None:
-    """Register the schemas of torchvision's own operators where its compiled part did not: it is built for one torch only.
-
-    Without them `import torchvision` fails, although its networks need none of these operators.
-    """
-    import torch
-
-    for schema in OPERATORS:
-        name = schema.partition("(")[0]
-        if not hasattr(torch.ops.torchvision, name):
-            library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-            library.define(schema)  # type: ignore[no-untyped-call]
-            _kept.append(library)
 
 
 def _detects(name: str) -> bool:

@@ -382,25 +382,33 @@ def _caveats(
 
 
 ADVICE: Mapping[str, tuple[str, Severity]] = {
-    "time-depends-on-data": ("Give data as it will meet with --input.", Severity.WARNING),
-    "random-by-design": ("Nothing needs to be done.", Severity.NOTE),
+    "time-depends-on-data": (
+        "Give typical data with --input. Random data may take much more or much less time.",
+        Severity.WARNING,
+    ),
+    "random-by-design": ("The latencies are valid. Nothing says whether the outputs are right.", Severity.NOTE),
     "differs-from-itself": (
-        "Its outputs are not judged. Look for dropout that was left in.",
+        "Its outputs are not checked. Dropout may still be active: export the model in evaluation mode.",
         Severity.WARNING,
     ),
-    "empty-answers": ("Give real data with --input.", Severity.WARNING),
-    "not-compared": ("Check its outputs by other means.", Severity.WARNING),
+    "empty-answers": ("Give real data with --input, so that the outputs can be checked.", Severity.WARNING),
+    "not-compared": (
+        "Nothing was checked. Compare its outputs with those of the framework that the model comes from.",
+        Severity.WARNING,
+    ),
     "outputs-differ": (
-        "Which is right is unknown: compare both with the framework the model comes from.",
+        "It is unknown which one is right. Compare both with the framework that the model comes from.",
         Severity.WARNING,
     ),
-    "half-precision-file": ("Compare it with the same model in float32.", Severity.NOTE),
-    "declared-shape": ("The declaration in the file is wrong; the figures hold.", Severity.NOTE),
-    "output-size-unknown": ("Nothing needs to be done.", Severity.NOTE),
-    "computed-otherwise": ("Read its latency as one of the precision it was computed in.", Severity.WARNING),
-    "counting": ("Read params and MAdds with this in mind.", Severity.NOTE),
+    "half-precision-file": ("Measure the same model in float32, too. The difference is what float16 gains.", Severity.NOTE),
+    "declared-shape": ("The file declares a wrong shape. The latencies are valid.", Severity.NOTE),
+    "output-size-unknown": ("Nothing needs to be done: a program that uses the model waits for this, too.", Severity.NOTE),
+    "computed-otherwise": ("Read its latency as that of the precision in which it was computed.", Severity.WARNING),
+    "counting": ("Keep this in mind when you read params and MAdds.", Severity.NOTE),
 }
 """What to do about each kind of remark, and how much it matters."""
+UNKNOWN_ADVICE = ("The package that opened the model reports this; see its documentation.", Severity.NOTE)
+"""For the remarks of another package."""
 
 
 def _remarks(run: Run) -> Iterable[Caveat]:
@@ -415,7 +423,7 @@ def _remarks(run: Run) -> Iterable[Caveat]:
             if not any(code == remark.code and subject == samples.case.id for code, subject, _ in found):
                 found[remark.code, samples.case.id, remark.observed] = None
     for code, subject, observed in found:
-        advice, severity = ADVICE[code]
+        advice, severity = ADVICE.get(code, UNKNOWN_ADVICE)
         yield Caveat(code=code, subject=subject, observed=observed, advice=advice, severity=severity)
 
 

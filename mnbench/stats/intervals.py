@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from mnbench.records import Estimate
+from mnbench.stats.distributions import student_below, student_quantile
 
 FEWEST_LAUNCHES = 3
 """Below it there is no interval: with two launches, and two memory layouts that differ by 3 %, the simulator found the nominal
@@ -56,7 +56,7 @@ class Mean:
         """Return the one-sided p of a `distance` (negative: on the side that speaks against the hypothesis)."""
         if self.error == 0.0:
             return 0.0 if distance < 0.0 else 0.5 if distance == 0.0 else 1.0
-        return float(stdtr(self.degrees, distance / self.error))
+        return student_below(self.degrees, distance / self.error)
 
 
 def mean_of(values: Iterable[float]) -> Mean | None:
@@ -103,7 +103,7 @@ def arithmetic_mean(values: Sequence[float], level: float, method: str) -> Estim
 
 def t_quantile(level: float, degrees: float) -> float:
     """Return t such that a Student variable lies within ±t with probability `level`."""
-    return float(stdtrit(degrees, 0.5 + level / 2))
+    return student_quantile(degrees, 0.5 + level / 2)
 
 
 def t_test_p(logs: Sequence[float]) -> float | None:

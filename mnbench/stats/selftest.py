@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from mnbench.records import Case, Run, Samples
 from mnbench.stats import noise
 from mnbench.stats.analysis import LaunchLogs, differences_of, trusted_samples
 from mnbench.stats.covariate import adjusted_mean, stream_logs
+from mnbench.stats.distributions import normal_below, normal_quantile
 from mnbench.stats.rounds import launch_logs, usable_rounds
 
 ALPHA = 0.05
@@ -175,14 +175,14 @@ def rank_test_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     ranks = (ends - (counts - 1) / 2)[inverse]
     u = ranks[: a.size].sum() - a.size * (a.size + 1) / 2
     z = (u - a.size * b.size / 2) / math.sqrt(a.size * b.size * (a.size + b.size + 1) / 12)
-    return float(2 * ndtr(-abs(z)))
+    return 2 * normal_below(-abs(float(z)))
 
 
 def wilson(hits: int, trials: int, level: float = 0.95) -> Rate:
     """Return a share with Wilson's score interval (E. B. Wilson 1927); the whole of 0 to 1 without a trial."""
     if trials == 0:
         return Rate(hits=0, trials=0, low=0.0, high=1.0)
-    z = float(ndtri(0.5 + level / 2))
+    z = normal_quantile(0.5 + level / 2)
     share, weight = hits / trials, z * z / trials
     middle = (share + weight / 2) / (1 + weight)
     reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))

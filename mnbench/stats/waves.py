@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr
 
+from mnbench.stats.distributions import normal_below, student_within
 from mnbench.stats.intervals import FEWEST_LAUNCHES, Mean, t_quantile
 
 CORRELATIONS = np.linspace(0.0, 0.95, 20)
@@ -45,7 +45,8 @@ def series_mean(values: Sequence[float], prior: float = USUAL) -> Mean | None:
     low, high = 0.0, 1e3 * float(errors.max())
     for _ in range(60):
         half = (low + high) / 2
-        inside = stdtr(n - 1, (middle + half - centres) / errors) - stdtr(n - 1, (middle - half - centres) / errors)
+        above, below = student_within(n - 1, (np.array([[middle + half], [middle - half]]) - centres) / errors)
+        inside = (above - below) / 2
         low, high = (half, high) if float(weights @ inside) < LEVEL else (low, half)
     return Mean(value=middle, error=high / t_quantile(LEVEL, n - 1), degrees=n - 1)
 
@@ -61,7 +62,7 @@ def drift_p(values: Sequence[float]) -> float | None:
     if n < 8 or squares == 0.0:
         return None
     ratio = float((np.diff(y) ** 2).sum()) / squares
-    return float(ndtr((ratio - 2.0) / math.sqrt(4.0 * (n - 2) / ((n - 1) * (n + 1)))))
+    return normal_below((ratio - 2.0) / math.sqrt(4.0 * (n - 2) / ((n - 1) * (n + 1))))
 
 
 def _posterior(y: NDArray[np.float64], power: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

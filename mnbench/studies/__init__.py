@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from mnbench import backends, report, store
+from mnbench import backends, report, sources, store
 from mnbench.commands import compare
-from mnbench.errors import UnknownNameError, UnreadableRunError, UsageError
+from mnbench.errors import MissingPackageError, UnknownNameError, UnreadableRunError, UsageError
 from mnbench.records import Caveat, Plan, Run, Severity
 from mnbench.records.study import Conclusion, Facts, StoredFindings, StudyOptions
 from mnbench.studies.common.planning import less_than_full, timed_cases
@@ -87,13 +87,23 @@ def concluded(study: Study, measured: Run, facts: Facts) -> Conclusion:
 
 
 def check(chosen: Sequence[str], options: StudyOptions) -> None:
-    """Raise UnknownNameError for a study or backend that does not exist, UsageError for options that one would ignore."""
+    """Raise UsageError, before anything is measured, for what cannot be met.
+
+    UnknownNameError for a study or backend that does not exist, UsageError for options that one would ignore,
+    MissingPackageError where the catalog's networks and operators are to be timed and cannot be built.
+    """
     for backend in options.backends:
         backends.get(backend)
     ignoring = [name for name in chosen if not get(name).takes_models]
     if options.models and ignoring:
         takers = " and ".join(name for name in names() if get(name).takes_models)
         raise UsageError(f"--models is for {takers}; {', '.join(ignoring)} would ignore it. Leave it out, or name only those.")
+    if not options.models and sources.get("catalog").missing():
+        raise MissingPackageError(
+            "studies time networks and operators of the catalog, which need the package torch: pip install 'mnbench[all]'."
+        )
+    if options.shapes and not options.models:
+        raise UsageError("--shape gives sizes that a model of yours leaves open: name it with --models.")
 
 
 def run(name: str, options: StudyOptions, request: compare.Request, listener: compare.Listener) -> Path:

@@ -33,6 +33,7 @@ def build(card: ModelCard, *, seed: int = 0, weights: Mapping[str, Tensor] | Non
         module = factory(**card.arguments)
         if weights is None:
             initialise(module, _calibration_chw(card))
+        module = _for_inference(card, module)
     if weights is not None:
         load_weights(module, weights)
     return module.eval()
@@ -48,7 +49,7 @@ def _calibration_chw(card: ModelCard) -> tuple[int, int, int]:
 def outline(card: ModelCard) -> nn.Module:
     """Return the network of `card` in eval mode with shapes but no data: enough to count it, and quick to make."""
     with torch.device("meta"):
-        return _factory(card)(**card.arguments).eval()
+        return _for_inference(card, _factory(card)(**card.arguments)).eval()
 
 
 def _factory(card: ModelCard) -> Callable[..., nn.Module]:
@@ -57,6 +58,14 @@ def _factory(card: ModelCard) -> Callable[..., nn.Module]:
     module_name, _, attribute = card.build.partition(":")
     factory: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), attribute)
     return factory
+
+
+def _for_inference(card: ModelCard, module: nn.Module) -> nn.Module:
+    """Return a network in the form in which it runs: what the module of its builder makes of it in `for_inference`, if any."""
+    finish: Callable[[nn.Module], nn.Module] | None = getattr(
+        importlib.import_module(card.build.partition(":")[0]), "for_inference", None
+    )
+    return module if finish is None else finish(module)
 
 
 @torch.no_grad()

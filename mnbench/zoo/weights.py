@@ -7,6 +7,7 @@ keys translate and the result has the network's keys and shapes. Nothing is matc
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -131,7 +132,9 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             f"these weights do not fit {type(module).__name__} (keys read as those of {source}): {'; '.join(misfits)}. "
             "Give the state dict of the same network and width."
         )
-    module.load_state_dict(tensors)
+    fitting = OrderedDict({key: tensors.get(key, mine) for key, mine in own.items()})
+    fitting._metadata = own._metadata  # type: ignore[attr-defined] # versions of layers: what fits is in the module's own form
+    module.load_state_dict(fitting)
 
 
 def _renamed(state_dict: Mapping[str, Tensor], scheme: Scheme) -> dict[str, Tensor]:

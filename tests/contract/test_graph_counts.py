@@ -15,6 +15,7 @@ from mnbench.export import ensure_all
 from mnbench.graph import ir_facts, ir_file, onnx_facts, onnx_file
 from mnbench.graph.costs import GraphFacts
 from mnbench.records import Artifact, ExportSpec, Format, LayerCost
+from tests.builders import a_spec
 
 # One of each family, at its smallest; widths and resolutions change no operator.
 NETWORKS = ("mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "shufflenet_v1_g3_1.5_224", "nasnet_a_mobile_224")
@@ -34,7 +35,7 @@ def artifacts(cache: Path) -> dict[tuple[str, Format], Artifact]:
 
 
 def spec_of(name: str) -> ExportSpec:
-    return ExportSpec(model=name, precision="fp32", batch=1, opset=OPSET, seed=0)
+    return a_spec(name, opset=OPSET)
 
 
 def without_params(layers: tuple[LayerCost, ...]) -> list[LayerCost]:

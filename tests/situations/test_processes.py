@@ -184,7 +184,8 @@ def test_packages_on_pythonpath_stand_in_for_nothing(tmp_path):
 
 def test_this_process_may_open_as_many_files_as_it_is_allowed_to():
     code = (
-        "from mnbench import processes; import resource as r; processes.raise_file_limit(); print(r.getrlimit(r.RLIMIT_NOFILE))"
+        "from mnbench.system import processes; import resource as r; processes.raise_file_limit(); "
+        "print(r.getrlimit(r.RLIMIT_NOFILE))"
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 256:

@@ -278,7 +278,7 @@ def test_without_any_proc_a_run_measures_and_says_what_is_unknown(tmp_path):
 
 
 def test_open_files_are_counted_without_proc():
-    code = "from mnbench import processes; import os; print(processes.spare_files(), os.path.exists('/proc/self'))"
+    code = "from mnbench.system import processes; import os; print(processes.spare_files(), os.path.exists('/proc/self'))"
     script = ["sh", "-c", f'ulimit -n 64; exec {sys.executable} -c "$0"', code]
     done = [
         subprocess.run([*start, *script], capture_output=True, text=True, check=True, env=variables()).stdout.split()

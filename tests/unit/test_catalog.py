@@ -24,10 +24,11 @@ def by_source(figures: tuple[Published, ...]) -> dict[str, float]:
     return {figure.source.key: figure.value for figure in figures}
 
 
-def test_there_are_sixteen_v1_points_and_twenty_two_v2_points_and_five_others() -> None:
+def test_there_are_sixteen_v1_points_twenty_two_v2_points_thirteen_modern_networks_and_five_others() -> None:
     assert len(catalog.suite("v1-grid")) == 16
     assert len(catalog.suite("v2-grid")) == 22
-    assert len(NAMES) == len(set(NAMES)) == 16 + 22 + 5
+    assert len(catalog.suite("modern")) == 13
+    assert len(NAMES) == len(set(NAMES)) == 16 + 22 + 13 + 5
 
 
 @pytest.mark.parametrize("suite", catalog.suites())
@@ -133,4 +134,4 @@ def test_reading_the_catalog_imports_neither_torch_nor_pandas() -> None:
 
 
 def test_the_suites_are_the_documented_ones() -> None:
-    assert catalog.suites() == (*SUITES, "v1-operators") == ("v2-table", "v1-grid", "v2-grid", "v1-operators")
+    assert catalog.suites() == (*SUITES, "v1-operators") == ("v2-table", "v1-grid", "v2-grid", "modern", "v1-operators")

@@ -253,6 +253,41 @@ def test_a_layer_without_a_node_is_named_and_its_time_is_not_lost():
     assert kinds["linear"] is None
 
 
+def test_a_profile_that_names_no_layer_gives_no_shares_and_one_sentence():
+    profile = a_profile()
+    strange = replace(profile, nodes=tuple(replace(node, modules=(f"{node.name}?",) if node.modules else (), multiplies=False)
+                                           for node in profile.nodes))  # fmt: skip
+    found = layers.conclude(measured("ort"), facts_of(strange))
+    assert all(table.rows == [] for table in found.tables)
+    assert (
+        f"{V1} in ort (its profile cannot be joined with the layers: the runtime calls its nodes" in found.findings[-1].limits
+    )
+
+
+def test_a_node_that_multiplies_and_is_no_known_layer_is_a_kind_of_its_own():
+    """20 of 120 go to a product that has no layer; what multiplies nothing is the reorder's 2 alone."""
+    profile = a_profile()
+    extra = replace(profile.nodes[1], name="x", modules=("unheard-of",))
+    found = layers.conclude(measured("ort"), facts_of(replace(profile, nodes=(*profile.nodes, extra))))
+    kinds = {row.kind: row.time_pct and row.time_pct.value for row in found.tables[0].rows}
+    assert kinds["unjoined"] == pytest.approx(100 * 20 / 120)
+    assert (kinds["layout"], kinds.get("other")) == (pytest.approx(100 * 2 / 120), None)
+    assert f"could not be joined with a layer stand as unjoined: {V1} in ort." in found.findings[-1].limits
+    for plot in found.plots:
+        plot.draw()
+
+
+def test_layers_of_a_batch_are_those_of_all_its_images():
+    run = measured("ort")
+    eight = [replace(case, batch=8) if case.backend == "ort" else case for case in run.plan.cases]
+    samples = tuple(replace(one, case=replace(one.case, batch=8)) for one in run.samples)
+    run = replace(run, plan=replace(run.plan, cases=tuple(eight)), samples=samples)
+    found = layers.conclude(run, facts_of(a_profile()))
+    row = next(row for row in found.tables[2].rows if row.module == "pw")
+    assert (row.madds, row.params) == (8 * 9485, 7459)
+    assert "One thread, batch 8, fp32;" in found.findings[-2].limits
+
+
 @pytest.mark.parametrize(
     "facts", [{}, facts_of(a_profile(launches=2)), facts_of(replace(a_profile(launches=3), whole_ns=(), nodes=()))]
 )

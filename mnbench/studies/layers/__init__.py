@@ -12,13 +12,15 @@ from types import ModuleType
 
 import msgspec
 
-from mnbench import backends, catalog
+from mnbench import backends, sources
 from mnbench.backends import profilers
+from mnbench.commands import compare
 from mnbench.errors import WorkerError
 from mnbench.measure.messages import OpenRequest
 from mnbench.measure.profiling import ProfileReply, profile
 from mnbench.records import Artifact, Case, Estimate, Plan, Run
 from mnbench.records.study import Conclusion, Facts, PlotFile, StudyOptions, Table
+from mnbench.sources.shapes import images_of
 from mnbench.stats.analysis import LaunchLogs, trusted_samples
 from mnbench.stats.intervals import geometric_mean
 from mnbench.stats.noise import is_noisy
@@ -36,6 +38,7 @@ from mnbench.studies.layers.shares import (
     bytes_of,
     count_shares,
     cut_pct,
+    of_batch,
     parts_of,
     share_of,
     shares_less_profiling,
@@ -53,6 +56,7 @@ BUDGET_S, QUICK_BUDGET_S = 40.0, 25.0
 LAUNCHES, QUICK_LAUNCHES = 8, 3
 """Profiled launches of a case."""
 MOST_FAILURES = 2
+NOT_JOINED = "its profile cannot be joined with the layers: the runtime calls its nodes by names that are not in the file"
 BEYOND = 1.005
 """Nodes whose sum is established to be this many plain inferences hold work of the profiler's own; less would not show."""
 NS_PER_US = 1000.0
@@ -69,22 +73,29 @@ RATES_CAPTION = "How fast each layer computes, against the multiply-adds it make
 
 
 def plan(options: StudyOptions) -> Plan:
-    """Time each network in each backend. Raises as `check_backends` does, and UsageError for a backend without profiler."""
-    models = tuple(
-        dict.fromkeys(catalog.card(name).name for name in options.models or (QUICK_MODELS if options.quick else MODELS))
-    )
-    cases = [Case(model=model, backend=backend) for model in models for backend in options.backends]
+    """Time each network in each backend. Raises as `check_backends` does, and UsageError for a backend without profiler.
+
+    A file of the user's is timed with its own batch and precision, where it has one.
+    """
+    models = sources.resolve(options.models or (QUICK_MODELS if options.quick else MODELS), options.shapes)
+    cases = [
+        Case(model=model.id, backend=backend, precision=precision, batch=images_of(model))
+        for model in models
+        for backend in options.backends
+        for precision in compare.precisions_of(model, ("fp32",))
+    ]
     check_backends(cases)
     for backend in options.backends:
         profilers.get(backend)
-    return sweep_plan(
+    made = sweep_plan(
         cases,
         options,
         budget_s=QUICK_BUDGET_S if options.quick else BUDGET_S,
-        baseline=models[0],
+        baseline=models[0].id,
         round_ms=150.0,
         settle_ms=80.0,  # networks need 30 to 50 inferences after they were opened
     )
+    return replace(made, models=models)
 
 
 def facts(run: Run, options: StudyOptions) -> Facts:
@@ -104,7 +115,11 @@ def _launch(case: Case, run: Run, options: StudyOptions, replies: list[ProfileRe
     """Profile one launch, once more if it was disturbed; keep it either way."""
     kind = backends.get(case.backend).format
     artifact: Artifact | None = next((a for a in run.artifacts if a.spec.model == case.model and a.format == kind), None)
-    artifact = artifact and replace(artifact, facts=run.facts_of(case.model))
+    if artifact is None:
+        reasons = (failure.reason for failure in run.failures if failure.case == case)
+        failures.append(next(reasons, "there is no file of it for this backend"))
+        return
+    artifact = replace(artifact, facts=run.facts_of(case.model))
     request = OpenRequest(case=case, artifact=artifact, cache=str(options.cache), cpus=run.plan.cpus[-case.threads :])
     for _ in range(2):
         try:
@@ -186,9 +201,12 @@ def _see(run: Run, profile: Profile) -> Seen | str:
         return "it is not in the plan"
     if not layers:
         return "its layers were not counted"
+    layers = tuple(of_batch(layer, case.batch) for layer in layers)
     launches = [samples for samples in trusted_samples(run) if samples.case == case]
     noisy = is_noisy(launches) or is_noisy(trusted_samples(run))
     parts = parts_of(profile, layers)
+    if not any(part.layers for part in parts):
+        return NOT_JOINED
     steady: LaunchLogs = {} if noisy else launch_logs(launches)
     over_plain = sum_over_whole(parts, profile.plain_ns, run.plan.level)
     beyond = over_plain is not None and over_plain.low > BEYOND

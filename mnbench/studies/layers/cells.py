@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mnbench.records import Estimate, Run
+from mnbench.records import Case, Estimate, Run
 from mnbench.studies.common.cell_verdicts import family_level
 from mnbench.studies.common.readings import listed
 from mnbench.studies.layers.records import Seen
@@ -24,6 +24,8 @@ class Cells:
     """Where there is no profile, and why: each leaves the verdict open."""
     strict: float
     """Level of each interval for those of all cases to hold together at the plan's."""
+    setting: str
+    """Threads, batches and precisions of the cases."""
 
     @property
     def number(self) -> int:
@@ -45,7 +47,13 @@ def cells_of(run: Run, seen: Sequence[Seen], refused: Mapping[tuple[str, str], s
         for case in planned
         if (case.model, case.backend) not in found
     )
-    return Cells(seen=mine, lost=lost, strict=family_level(run.plan.level, len(planned)))
+    return Cells(seen=mine, lost=lost, strict=family_level(run.plan.level, len(planned)), setting=_setting(planned))
+
+
+def _setting(cases: Sequence[Case]) -> str:
+    batches = ", ".join(str(batch) for batch in dict.fromkeys(case.batch for case in cases)) or "1"
+    precisions = ", ".join(dict.fromkeys(case.precision for case in cases)) or "fp32"
+    return f"One thread, batch {batches}, {precisions}"
 
 
 def believed(one: Seen, kinds: Sequence[str], level: float) -> Estimate | None:
@@ -71,7 +79,7 @@ def limits(cells: Cells, kinds: Sequence[str], judged: int | None = None) -> str
     seen, number = cells.seen, cells.number if judged is None else judged
     cut = [f"{one.cut_pct:.0f} % of the inference of {one.where}" for one in seen if one.cut_pct >= SHOWN_CUT_PCT]
     excess = [f"{one.excess_pct:.0f} % in {one.where}{_without(one, kinds)}" for one in seen if one.excess_pct is not None]
-    said = ["One thread, batch 1, fp32; time is that of the profile's nodes."]
+    said = [f"{cells.setting}; time is that of the profile's nodes."]
     if number > 1:
         said.append(f"Judged by wider intervals than those shown: they hold in all {number} judged cases together.")
     if cut:

@@ -13,7 +13,7 @@ from mnbench.studies.common.cell_verdicts import combine, within
 from mnbench.studies.common.readings import listed
 from mnbench.studies.layers.cells import Cells, believed, cells_of, limits
 from mnbench.studies.layers.records import Seen
-from mnbench.studies.layers.shares import LAYOUT, OTHER, share_of_kinds, sum_over_whole
+from mnbench.studies.layers.shares import LAYOUT, OTHER, UNJOINED, share_of_kinds, sum_over_whole
 
 V1 = "mobilenet_v1_1.0_224"
 TABLE_2 = {  # kind: (per cent of MAdds, per cent of parameters), MobileNetV1 paper, Table 2
@@ -172,6 +172,8 @@ def _adds_up(cells: Cells) -> Finding:
         "Every layer that multiplies was found in the profile.")  # fmt: skip
     if guessed:
         mapped += f" Some were found by their place in the order of execution, not by name: {', '.join(guessed)}."
+    if apart := [one.where for one in cells.seen if any(part.kind == UNJOINED for part in one.parts)]:
+        mapped += f" Nodes that multiply and could not be joined with a layer stand as {UNJOINED}: {listed(apart)}."
     lost = f" Without a profile: {listed(cells.lost)}." if cells.lost else ""
     good = sum(1 for one in held if one)
     return Finding(

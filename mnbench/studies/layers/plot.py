@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 COLOURS = {
     "depthwise": canvas.COLOURS[1], "pointwise": canvas.COLOURS[0], "grouped": canvas.COLOURS[3], "standard": canvas.COLOURS[2],
     "linear": canvas.COLOURS[5], "fused": canvas.COLOURS[6], "layout": "#7F7F7F", "other": "#CFCFCF",
+    "product": canvas.COLOURS[4], "unjoined": "#4D4D4D",
 }  # fmt: skip
 NAMES = {
     "depthwise": "depthwise", "pointwise": "pointwise (1x1)", "grouped": "grouped", "standard": "standard (k x k)",
     "linear": "fully connected", "fused": "several in one kernel", "layout": "layout changes", "other": "elementwise, pooling",
+    "product": "product of two activations", "unjoined": "multiplies, layer unknown",
 }  # fmt: skip
-MARKERS = dict(zip(COLOURS, "osD^vPXh", strict=True))
+MARKERS = dict(zip(COLOURS, "osD^vPXh<>", strict=True))
 LIGHT = ("linear", "other", "grouped")
 """Colours that need dark letters."""
 BAR_IN, GAP_IN = 0.2, 0.27

@@ -17,10 +17,11 @@ from mnbench.records import Estimate, LayerCost
 from mnbench.stats.analysis import LaunchLogs
 from mnbench.stats.intervals import arithmetic_mean, difference, geometric_mean, mean_of
 
-FUSED, LAYOUT, OTHER = "fused", "layout", "other"
-"""Kinds of nodes that are no single kind of layer: several layers in one kernel; data moved or renumbered; everything else
-(elementwise operators, normalisation, pooling)."""
-KINDS = ("standard", "depthwise", "pointwise", "grouped", "linear", FUSED, LAYOUT, OTHER)
+PRODUCT, FUSED, UNJOINED, LAYOUT, OTHER = "product", "fused", "unjoined", "layout", "other"
+"""A layer that multiplies two activations. Then kinds of nodes that are no single kind of layer: several layers in one kernel;
+a node that multiplies and could not be said to be any layer; data moved or renumbered; everything else (elementwise operators,
+normalisation, pooling)."""
+KINDS = ("standard", "depthwise", "pointwise", "grouped", "linear", PRODUCT, FUSED, UNJOINED, LAYOUT, OTHER)
 FLOAT_BYTES = 4
 
 SHARE_METHOD = "share within each launch, mean over launches, Student t"
@@ -213,8 +214,8 @@ def count_shares(layers: Sequence[LayerCost]) -> Mapping[str, tuple[float, float
     """Return each kind's share of the (MAdds, parameters) of the layers that multiply, in per cent; 0 of none."""
     madds, params = sum(layer.madds for layer in layers), sum(layer.params for layer in layers)
     found = {}
-    for kind in dict.fromkeys(layer.kind for layer in layers):
-        own = [layer for layer in layers if layer.kind == kind]
+    for kind in dict.fromkeys(kind_of(layer) for layer in layers):
+        own = [layer for layer in layers if kind_of(layer) == kind]
         found[kind] = (
             100 * sum(layer.madds for layer in own) / madds if madds else 0.0,
             100 * sum(layer.params for layer in own) / params if params else 0.0,
@@ -227,13 +228,31 @@ def bytes_of(layer: LayerCost) -> int:
     return FLOAT_BYTES * (layer.params + layer.input_elements + layer.output_elements)
 
 
+def kind_of(layer: LayerCost) -> str:
+    """Return the kind of a layer that multiplies; `other` is the kind of nodes that do not."""
+    return PRODUCT if layer.kind == OTHER else layer.kind
+
+
+def of_batch(layer: LayerCost, images: int) -> LayerCost:
+    """Return what a layer costs for so many images at once: its weights are read once for all."""
+    return replace(
+        layer,
+        madds=layer.madds * images,
+        input_elements=layer.input_elements * images,
+        output_elements=layer.output_elements * images,
+        padding_madds=layer.padding_madds * images,
+    )
+
+
 def _kind(node: NodeTimes, layers: Sequence[LayerCost]) -> str:
-    kinds = {layer.kind for layer in layers}
+    kinds = {kind_of(layer) for layer in layers}
     if len(kinds) == 1:
         return kinds.pop()
     if kinds:
         return FUSED
-    return LAYOUT if _LAYOUT_TYPES.search(node.type) and not node.multiplies else OTHER
+    if node.multiplies:
+        return UNJOINED
+    return LAYOUT if _LAYOUT_TYPES.search(node.type) else OTHER
 
 
 def _plain(name: str) -> str:

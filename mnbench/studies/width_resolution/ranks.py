@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from mnbench.records import Estimate
@@ -32,10 +32,8 @@ def kendall(published: Mapping[str, float], logs: Mapping[str, LaunchLogs], leve
     measured = [name for name in names if len(logs[name]) >= FEWEST_LAUNCHES]
     if len(measured) < 3:
         return None
-    from scipy.stats import kendalltau  # here: it takes half a second to import, and most commands need none of it
-
     means = [math.fsum(logs[name].values()) / len(logs[name]) for name in measured]
-    value = float(kendalltau([published[name] for name in measured], means).statistic)
+    value = tau_b([published[name] for name in measured], means)
     order = order_of_all({name: logs[name] for name in names}, level)
     agree = against = open_pairs = 0
     for first, second in combinations(names, 2):
@@ -53,6 +51,17 @@ def kendall(published: Mapping[str, float], logs: Mapping[str, LaunchLogs], leve
         level=level,
         method=KENDALL_METHOD,
     )
+
+
+def tau_b(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Kendall's tau-b of two lists of figures (M. G. Kendall 1945); NaN where all figures of one list are the same."""
+    signs = [(_sign(first[j] - first[i]), _sign(second[j] - second[i])) for i, j in combinations(range(len(first)), 2)]
+    scale = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
+    return sum(a * b for a, b in signs) / scale if scale else math.nan
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)
 
 
 def _scale(published: list[float]) -> float:
