@@ -284,4 +284,4 @@ def as_ir(folder, looked_at):
 def test_an_ir_of_it_runs_in_openvino_and_is_refused_elsewhere(as_ir, name):
     assert not as_ir[f"ir_{name}", "openvino"].failed
     assert "outputs-differ" not in as_ir[f"ir_{name}", "openvino"].remarks
-    assert as_ir[f"ir_{name}", "ort"].failed == f"ir_{name} is given as OpenVINO IR, which cannot be converted to onnx."
+    assert as_ir[f"ir_{name}", "ort"].failed == f"ir_{name} is given as OpenVINO IR, which cannot be converted to ONNX."
