@@ -414,10 +414,12 @@ UNKNOWN_ADVICE = ("The package that opened the model reports this; see its docum
 def _remarks(run: Run) -> Iterable[Caveat]:
     """Yield what was found when models were looked at, exported and opened; each once."""
     found: dict[tuple[str, str, str], None] = {}
-    for model in run.plan.models:
-        found.update(dict.fromkeys((remark.code, model.id, remark.observed) for remark in model.remarks))
     for artifact in run.artifacts:
         found.update(dict.fromkeys((r.code, artifact.spec.model, r.observed) for r in artifact.remarks))
+    known = {(code, subject) for code, subject, _ in found}  # what was seen when it ran says more than the file alone
+    for model in run.plan.models:
+        remarks = ((remark.code, model.id, remark.observed) for remark in model.remarks)
+        found.update(dict.fromkeys(each for each in remarks if each[:2] not in known))
     for samples in run.samples:  # the first launch speaks for all
         for remark in samples.remarks:
             if not any(code == remark.code and subject == samples.case.id for code, subject, _ in found):
