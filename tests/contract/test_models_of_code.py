@@ -335,3 +335,10 @@ def test_a_size_asked_of_a_network_of_timm_is_honoured(cache):
     artifact = made("timm:tinynet_e", Format.TORCH_STATE, cache, x=(1, 3, 64, 64))
     assert artifact.inputs[0].dims == (1, 3, 64, 64)
     assert artifact.max_rel_error == 0.0
+
+
+def test_a_network_of_torchvision_is_built_although_its_compiled_part_does_not_fit(cache):
+    needs("torchvision")
+    artifact = made("torchvision:squeezenet1_1", Format.TORCH_STATE, cache)
+    assert artifact.inputs[0].dims == (1, 3, 224, 224)
+    assert [spec.dims for spec in artifact.outputs] == [(1, 1000)]

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from mnbench.backends.openvino import _kernel_precision
 from mnbench.commands.compare import spec_of
 from mnbench.errors import ModelFileError, UsageError
 from mnbench.export import ensure_each
@@ -276,7 +277,7 @@ def as_ir(folder, looked_at):
     paths = []
     for name in AS_IR:
         paths.append(folder / f"ir_{name}.xml")
-        ov.save_model(ov.Core().read_model(folder / f"{name}.onnx"), paths[-1], compress_to_fp16=False)
+        ov.save_model(ov.Core().read_model(folder / f"{name}.onnx"), paths[-1])  # it stores weights in float16, as most IRs do
     return outcomes(look(*paths), folder / "cache")
 
 
@@ -284,4 +285,25 @@ def as_ir(folder, looked_at):
 def test_an_ir_of_it_runs_in_openvino_and_is_refused_elsewhere(as_ir, name):
     assert not as_ir[f"ir_{name}", "openvino"].failed
     assert "outputs-differ" not in as_ir[f"ir_{name}", "openvino"].remarks
-    assert as_ir[f"ir_{name}", "ort"].failed == f"ir_{name} is given as OpenVINO IR, which cannot be converted to onnx."
+    assert as_ir[f"ir_{name}", "ort"].failed == f"ir_{name} is given as OpenVINO IR, which cannot be converted to ONNX."
+
+
+def test_weights_in_float16_are_reported_and_a_kernel_for_float32_is_called_so(as_ir, folder):
+    (model,) = look(folder / "ir_dyn_batch.xml")
+    (remark,) = [remark for remark in model.remarks if remark.code == "half-precision-file"]
+    assert "108 of its 108 weights are stored as float16" in remark.observed
+    assert as_ir["ir_dyn_batch", "openvino"].reply.effective["precision"] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("stated", "kernel", "precision"),
+    [
+        ("f16", "brgconv_avx512_f32", "f32"),
+        ("f16", "brgconv_avx512_core_fp16_f16", "f16"),
+        ("bf16", "brgconv_avx512_amx_bf16", "bf16"),
+        ("i8", "brgconv_avx512_vnni_i8", "i8"),
+        ("f32", "brgconv_avx512_f32", "f32"),
+    ],
+)
+def test_the_precision_of_a_layer_is_that_of_its_kernel(stated, kernel, precision):
+    assert _kernel_precision(stated, kernel) == precision

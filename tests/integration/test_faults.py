@@ -63,6 +63,10 @@ def launches_of(run, case):
     [
         ("crashing", "the worker ended with exit code 3."),
         ("killed", "the worker was killed by SIGKILL."),
+        (
+            "aborting",
+            "the worker was killed by SIGABRT: terminate called after throwing an instance of 'std::out_of_range'",
+        ),
         ("raising", "ValueError: the kernel is not implemented"),
         ("mute", "this runtime refuses"),
         ("more_threads", "threads '1' was requested, but the runtime says '2'; the figures would be mislabelled."),

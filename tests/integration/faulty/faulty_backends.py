@@ -113,6 +113,19 @@ class _TrimmingSession(_Session):
                 memory[offset] = 1
 
 
+class _AbortingSession(_Session):
+    """Ends its process as a C++ runtime does that meets an exception nobody catches."""
+
+    def misbehave(self) -> None:
+        print("terminate called after throwing an instance of 'std::out_of_range'", flush=True)
+        os.abort()
+
+
+class Aborting(_Faulty):
+    name = "aborting"
+    session = _AbortingSession
+
+
 class _SlowSession(_Session):
     """Computes for half a second an inference."""
 
