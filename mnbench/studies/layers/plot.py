@@ -98,7 +98,8 @@ def _rows(mine: Sequence[Seen]) -> list[tuple[str, dict[str, float], tuple[float
 def _bar(axes: Axes, place: float, values: dict[str, float], ends: tuple[float, float] | None) -> None:
     left = 0.0
     for kind in COLOURS:
-        value = values.get(kind, 0.0)
+        if not (value := values.get(kind, 0.0)):
+            continue
         axes.barh(place, value, left=left, height=BAR_IN * 0.84, color=COLOURS[kind], edgecolor="white", linewidth=0.5)
         if value >= LABEL_FROM_PCT:
             ink = "black" if kind in LIGHT else "white"
