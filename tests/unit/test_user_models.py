@@ -50,11 +50,11 @@ def a_user_run(names: tuple[str, ...] = ("mine", "bölüm_2"), *, kept: int = 0,
             outputs=(TensorSpec(name="y", dtype="float32", dims=(1, 10)),),
             reference=REFERENCE,
             exporter="pytorch 2.13",
-            uncounted=("FFT",) if artifact.spec.model == "mine" else (),
         )
         for artifact in run.artifacts
     )
-    run = replace(run, plan=replace(run.plan, models=models), artifacts=artifacts)
+    facts = tuple(replace(each, uncounted=("FFT",) if each.model == "mine" else ()) for each in run.facts)
+    run = replace(run, plan=replace(run.plan, models=models), artifacts=artifacts, facts=facts)
     return (run, analysis) if batch == 1 else _batched(run, analysis, batch)
 
 
