@@ -83,10 +83,10 @@ def test_every_layer_of_a_file_is_a_node_of_the_profile(tmp_path: Path, backend:
         for n in reply.nodes
     )
     seen = Profile(model=model.id, backend=backend, cut_ns=0.0, whole_ns=(reply.whole_ns,), nodes=nodes)
-    parts = parts_of(seen, artifact.layers)
-    assert unclaimed(parts, artifact.layers) == []
+    parts = parts_of(seen, artifact.facts.layers)
+    assert unclaimed(parts, artifact.facts.layers) == []
     assert all(part.certain for part in parts)
-    assert [layer.name for layer in artifact.layers] == ["/stem/Conv", "c", "head", "y"]
+    assert [layer.name for layer in artifact.facts.layers] == ["/stem/Conv", "c", "head", "y"]
     assert sorted(part.kind for part in parts if part.layers) == ["depthwise", "linear", "pointwise", "standard"]
 
 

@@ -83,7 +83,8 @@ def test_more_interrupts_take_neither_the_run_nor_the_hint_away(tmp_path, pause_
     errors = process.stderr.readline()
     process.send_signal(signal.SIGINT)
     errors += process.communicate(timeout=30)[1]
-    assert process.returncode == 130, errors
+    # 130 to a shell in both cases: the last signal may meet an interpreter that has ended its work and its handlers.
+    assert process.returncode in (130, -signal.SIGINT), errors
     directory = only_run(tmp_path / "runs")
     assert f"go on with: mnbench compare --resume {directory}" in errors
     assert "Traceback" not in errors

@@ -33,7 +33,7 @@ def test_a_package_adds_a_source_a_format_a_backend_and_a_report_by_entry_points
     run = store.load(directory)
     (failure,) = run.failures
     assert failure.case.id == "toy_2.5-ort-fp32-b1-t1"
-    assert "given as toy-description, which cannot be converted to onnx" in failure.reason
+    assert "given as toy-description, which cannot be converted to ONNX" in failure.reason
     measured = {samples.case.id for samples in run.samples if samples.rounds}
     assert {"toy_2.5-toyrt-fp32-b1-t1", "triple-toyrt-fp32-b1-t1", "triple-ort-fp32-b1-t1"} <= measured
     assert run.environment.packages["mnbench-toy"] == "1.5"
