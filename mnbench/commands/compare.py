@@ -146,7 +146,7 @@ def plan(request: Request) -> Plan:
     return Plan(
         environments=tool_environments.open_all(request.environments, tool_environments.backends_of(cases)),
         cases=(*cases, null),
-        models=models,
+        models=tuple(model for model in models if any(case.model == model.id for case in cases)),
         data=_data(request, models),
         baseline=_baseline(request, models),
         launches=request.launches or most_launches(request),

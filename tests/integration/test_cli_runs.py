@@ -211,7 +211,7 @@ def test_a_budget_too_small_for_a_turn_is_told(tmp_path):
 )
 def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)); "
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
         f"from mnbench.cli.main import main; sys.exit(main({[*NULL, '--out', str(tmp_path)]!r}))"
     )
     done = subprocess.run(
